@@ -1,0 +1,62 @@
+//! Lookup tables: `hash:/etc/postfix/access` and its kind.
+//!
+//! [`Table::get`] is an exact lookup of one key. Search orders (full address, without extension, `@domain`, parent
+//! domains) are `mail::keys`' job. A lookup has three ends: found, not found, try later; nothing here turns the third
+//! into the second.
+
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// An open table.
+pub trait Table: Send + Sync {
+    /// Looks up exactly this key (case folding is the table's own business, as its type demands).
+    fn get<'a>(&'a self, key: &'a [u8]) -> Lookup<'a>;
+
+    /// `type:name`, as warnings and logs name it.
+    fn name(&self) -> &str;
+
+    /// Whether this is a pattern table (regexp, pcre, cidr, tcp …), which is asked for whole keys only, never for parts.
+    fn is_pattern(&self) -> bool {
+        false
+    }
+}
+
+/// Found, not found, or try later.
+pub type Found = Result<Option<Bytes>, TryLater>;
+
+/// The table could not be asked. The message says which table and why; callers answer 4xx or defer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TryLater(pub String);
+
+impl std::fmt::Display for TryLater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TryLater {}
+
+/// A lookup under way. Files answer at once and cost no allocation; servers are waited for.
+pub enum Lookup<'a> {
+    Ready(Option<Found>),
+    Pending(Pin<Box<dyn Future<Output = Found> + Send + 'a>>),
+}
+
+impl Lookup<'_> {
+    pub fn ready(found: Found) -> Self {
+        Lookup::Ready(Some(found))
+    }
+}
+
+impl Future for Lookup<'_> {
+    type Output = Found;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Found> {
+        match &mut *self {
+            Lookup::Ready(found) => Poll::Ready(found.take().expect("polled once after it was ready")),
+            Lookup::Pending(future) => future.as_mut().poll(context),
+        }
+    }
+}
