@@ -2,4 +2,5 @@
 //!
 //! Each block has a SAFETY comment and a test. Nothing here knows about mail.
 
+pub mod descriptors;
 pub mod local_time;
