@@ -11,6 +11,7 @@ mod durable;
 mod error;
 mod memory;
 mod message;
+pub mod showq;
 
 pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
