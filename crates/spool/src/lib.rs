@@ -5,13 +5,16 @@
 //! of the queue: it is the letter box that `pickup` empties into it. How it lies on the disk, what is synced when, and
 //! the numbered invariants: docs/queue.md.
 
+mod codec;
 mod content;
 mod draft;
 mod durable;
 mod error;
+pub mod maildrop;
 mod memory;
 mod message;
 pub mod showq;
+mod wire;
 
 pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
