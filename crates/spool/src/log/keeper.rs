@@ -21,6 +21,9 @@ const SPARES_MAX: usize = 4;
 /// When something could not be done, it is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Whether a segment is worth collecting is not looked at more often.
+const COLLECT_WAIT_MIN: Duration = Duration::from_millis(10);
+
 pub(crate) struct Keeper {
     core: Arc<Core>,
     collector: Collector,
@@ -66,7 +69,7 @@ impl Keeper {
             let wait = if self.has_failed {
                 Some(RETRY)
             } else {
-                self.is_waiting.then_some(core.options.collect_after)
+                self.is_waiting.then_some(core.options.collect_after.max(COLLECT_WAIT_MIN))
             };
             let Some(wait) = wait else {
                 state = core.keeper_wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -137,8 +140,10 @@ impl Keeper {
 
     fn seal(&self, unsealed: Vec<Unsealed>) {
         for unsealed in unsealed {
+            let number = unsealed.segment.number;
             if let Err(error) = unsealed.seal() {
                 self.note_error("seal a segment", error);
+                self.core.lock().set_role(number, Role::Failed);
             }
         }
     }
@@ -155,7 +160,7 @@ impl Keeper {
     }
 
     fn free_dead(&mut self) {
-        loop {
+        while self.collector.is_sure() {
             let mut state = self.core.lock();
             let Some(number) = state.catalog.dead_segments().first().copied() else { return };
             let Some(dead) = state.catalog.segments.get_mut(&number) else { return };
@@ -188,8 +193,11 @@ impl Keeper {
     }
 
     fn remove(&self, number: u32) -> io::Result<()> {
-        self.core.disk.remove(&file_name(number))?;
-        self.core.disk.sync_folder(segment::FOLDER)?;
+        match self.core.disk.remove(&file_name(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Or it went at an earlier attempt, whose sync failed.
+            _ => self.core.disk.sync_folder(segment::FOLDER)?,
+        }
         let mut state = self.core.lock();
         state.catalog.freed(number);
         state.catalog.segments.remove(&number);

@@ -12,7 +12,7 @@ use super::scan::{Scan, scan};
 use super::segment::{self, Index, IndexEntry, Opened, Segment, Spot, Unsealed};
 use crate::SpoolError;
 use crate::disk::{Access, Disk, DiskFile, read_full_at};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -129,8 +129,8 @@ pub(crate) struct Recovered {
     pub(crate) unsealed: Vec<Unsealed>,
     /// Segments without any record.
     pub(crate) empty: Vec<Segment>,
-    /// Segments that garbage collection filled.
-    cold: HashSet<u32>,
+    /// Sequence numbers of the messages' last STATE records so far.
+    last_seqs: HashMap<u64, u64>,
 }
 
 /// A segment with a way to its digests.
@@ -148,11 +148,10 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
         unreadable: Vec::new(),
         unsealed: Vec::new(),
         empty: Vec::new(),
-        cold: HashSet::new(),
+        last_seqs: HashMap::new(),
     };
     let sources: Vec<Source> =
         surveyed.iter().filter_map(|one| recovered.source(one, is_followed(one, surveyed))).collect();
-    recovered.cold = sources.iter().filter(|s| s.is_cold).map(|s| s.segment.number).collect();
     // What garbage collection copied counts, not the original, so that the original's segment can be freed.
     let (cold, hot): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|source| source.is_cold);
     let copies_first: Vec<&Source> = cold.into_iter().rev().chain(hot).collect();
@@ -168,6 +167,7 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     for source in &sources {
         source.each(|entry| recovered.add_state(source, entry, &mut disordered));
     }
+    recovered.last_seqs = HashMap::new();
     recovered.put_in_order(&copies_first, &disordered);
     recovered
 }
@@ -287,11 +287,10 @@ impl Recovered {
         }
         let Ok(digest) = StateDigest::decode(entry.digest) else { return };
         let Some(message) = self.catalog.messages.get_mut(digest.serial) else { return };
-        // Segments are read in the order in which they were begun, so records of one message come in order; but what garbage
-        // collection copied is older than its segment.
-        let others = message.states();
-        let has_cold = source.is_cold || others.iter().any(|place| self.cold.contains(&place.segment));
-        if !others.is_empty() && has_cold {
+        // Segments are read in the order in which they were begun, so records of one message come in order. But what garbage
+        // collection copied is older than its segment, and what could not be written is in two places.
+        let last = self.last_seqs.insert(digest.serial, entry.seq);
+        if last.is_some_and(|last| entry.seq <= last || digest.change.is_snapshot) {
             disordered.insert(digest.serial);
         }
         message.apply(&digest);
