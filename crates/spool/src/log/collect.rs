@@ -187,38 +187,40 @@ impl Collector {
             }
         }
         drop(state);
-        self.write_proofs(number, &gone)
+        self.void_copies(number, gone);
+        Ok(())
     }
 
     /// Copies that could not be written may be on the device after all. They must not bring back a message that is gone, or
     /// goes before they do.
     fn disown_copies(&mut self, segment: Option<u32>, batch: &[Survivor]) {
         let Some(segment) = segment else { return };
-        let mut waiting = Vec::new();
+        let mut gone = Vec::new();
         let mut state = self.core.lock();
         for survivor in batch.iter().filter(|survivor| survivor.is_message()) {
             if state.catalog.messages.get(survivor.serial).is_some() {
                 state.catalog.add_original(survivor.serial, segment);
-                continue;
+            } else {
+                gone.push(survivor.serial);
             }
-            let (promise, durable) = Durable::pair();
-            let task = Task::Void { segment, has_body: false };
-            self.core.push(&mut state, Op { serial: survivor.serial, task, promise: Some(promise) });
-            waiting.push(durable);
         }
         drop(state);
-        // Until that is durable nothing else may be freed: the proofs that there are may go with it.
-        self.is_unsure |= waiting.into_iter().any(|durable| durable.wait().is_err());
+        self.void_copies(segment, gone);
     }
 
-    /// Messages that went while they were copied must not come back because of the copies.
-    fn write_proofs(&mut self, copies: u32, gone: &[u64]) -> io::Result<()> {
-        for serials in gone.chunks(PROOFS_MAX) {
-            let (proof, _) = self.append(&[done_record(serials)]).map_err(|failed| failed.error)?;
-            let mut state = self.core.lock();
-            serials.iter().for_each(|serial| state.catalog.add_proof(*serial, copies, proof));
-        }
-        Ok(())
+    /// Messages that went while they were copied must not come back because of the copies. What proves now that they are gone
+    /// may be freed next, so this waits for another proof.
+    fn void_copies(&mut self, segment: u32, gone: Vec<u64>) {
+        let mut state = self.core.lock();
+        let void = |serial: u64| {
+            let (promise, durable) = Durable::pair();
+            let task = Task::Void { segment, has_body: false };
+            self.core.push(&mut state, Op { serial, task, promise: Some(promise) });
+            durable
+        };
+        let waiting: Vec<Durable> = gone.into_iter().map(void).collect();
+        drop(state);
+        self.is_unsure |= waiting.into_iter().any(|durable| durable.wait().is_err());
     }
 
     /// Appends to the cold segment; a new one is begun if it is full.

@@ -79,6 +79,8 @@ pub(crate) enum WriterState {
     Idle,
     /// It waits for something urgent, or until what rides along has waited long enough.
     Dozing,
+    /// The spool is closed: nothing is written any more.
+    Gone,
 }
 
 /// What the keeper is to do.
@@ -196,6 +198,9 @@ impl Core {
 
     /// Puts something at the end of the queue, and wakes the writer if it has to know.
     pub(crate) fn push(&self, state: &mut State, mut op: Op) {
+        if state.writer == WriterState::Gone {
+            return op.fail(SpoolError::Closed);
+        }
         if let Task::Message(new) = &mut op.task {
             new.record.seq = state.take_seq();
         } else if let Task::State(record) = &mut op.task {
@@ -209,7 +214,7 @@ impl Core {
         }
         state.queue.push_back(op);
         let must_wake = match state.writer {
-            WriterState::Busy => false,
+            WriterState::Busy | WriterState::Gone => false,
             WriterState::Idle => true,
             WriterState::Dozing => is_urgent,
         };

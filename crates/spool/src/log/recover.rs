@@ -172,6 +172,15 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     recovered
 }
 
+/// Shows every record that an index tells of: segment, whether that is cold, and the record.
+pub(crate) fn each_record(surveyed: &[Surveyed], mut show: impl FnMut(&Segment, bool, IndexEntry<'_>)) {
+    for one in surveyed {
+        let is_cold = one.start.is_some_and(|start| start.digest.is_cold);
+        let source = Source { segment: one.segment.clone(), is_cold, scanned: None };
+        source.each(|entry| show(&one.segment, is_cold, entry));
+    }
+}
+
 /// Whether another segment was begun after this one was full: then its last batch is complete.
 fn is_followed(one: &Surveyed, all: &[Surveyed]) -> bool {
     let Some(start) = one.start else { return false };

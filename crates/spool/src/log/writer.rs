@@ -74,6 +74,7 @@ impl Writer {
         let mut state = core.lock();
         loop {
             if state.queue.is_empty() && state.is_closing {
+                state.writer = WriterState::Gone;
                 return Next::Close;
             }
             let wait = self.wait_time(&state);

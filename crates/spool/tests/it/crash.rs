@@ -230,9 +230,18 @@ fn live(faults: impl Fn(u64) -> Faults) {
             }
             disk = crashed(&steps[..cut], Unsynced::Random(random.next()));
             let moment = format!("seed {seed}, generation {generation}, cut at {cut} of {}", steps.len());
-            let found = Found::on_disk(Arc::new(disk.clone())).unwrap_or_else(|e| panic!("{moment}: {e}"));
-            model.check(&found).unwrap_or_else(|what| panic!("{moment}: {what}"));
+            let found = Found::on_disk(Arc::new(disk.clone()))
+                .unwrap_or_else(|e| panic!("{moment}: {e}\n{}", dump(&disk)));
+            model.check(&found).unwrap_or_else(|what| panic!("{moment}: {what}\n{}", dump(&disk)));
             model.settle(&found);
         }
     }
+}
+
+/// All records of a spool, for the one who has to find out.
+fn dump(disk: &SimDisk<Mark>) -> String {
+    let mut text = String::new();
+    let spool = spool::ReadonlySpool::open_on(Arc::new(disk.clone())).unwrap();
+    spool.dump(|line| text.push_str(&format!("{line}\n")));
+    text
 }

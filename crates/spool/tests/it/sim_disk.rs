@@ -282,6 +282,8 @@ impl<M: Clone + Send + 'static> DiskFile for SimFile<M> {
                 inner.push(Step::Sync { file: self.file });
                 Ok(())
             }
+            // Nothing was tried yet, so nothing is lost.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 inner.push(Step::FailedSync { file: self.file });
                 Err(error)
