@@ -6,7 +6,7 @@
 use super::catalog::{Place, Role};
 use super::core::{Core, Op, Task};
 use super::digest::{Change, MessageDigest, NextAttempt, StartDigest, StateDigest};
-use super::read::{StateRecord, in_order, put_state};
+use super::read::{StateRecord, in_order, state_fields, state_record};
 use super::record::{Header, Kind, Record};
 use super::scan::scan;
 use super::segment::{Appender, Load, ReadError, Segment, Spot};
@@ -214,7 +214,7 @@ impl Collector {
         let mut state = self.core.lock();
         let void = |serial: u64| {
             let (promise, durable) = Durable::pair();
-            let task = Task::Void { segment, has_body: false };
+            let task = Task::Void { segment, has_body: false, refused: None };
             self.core.push(&mut state, Op { serial, task, promise: Some(promise) });
             durable
         };
@@ -304,7 +304,9 @@ impl Collector {
         }
         in_order(&mut states, |state| (state.seq, state.digest.change.is_snapshot));
         let seq = states.last()?.seq;
-        put_state(Kind::State, &merge(serial, states)).map(|record| Record { seq, ..record })
+        let merged = merge(serial, states);
+        let fields = state_fields(&merged.outcomes, &merged.added);
+        state_record(Kind::State, &merged.digest, &fields).map(|record| Record { seq, ..record })
     }
 }
 

@@ -11,13 +11,10 @@ use super::{Event, segment_capacity};
 use crate::Health;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// The writer finds at least so many spares, if the disk has room: one to go on with, one so that the queue can drain.
-const SPARES_MIN: usize = 2;
-/// More are removed.
-const SPARES_MAX: usize = 4;
 /// When something could not be done, it is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -27,6 +24,8 @@ const COLLECT_WAIT_MIN: Duration = Duration::from_millis(10);
 pub(crate) struct Keeper {
     core: Arc<Core>,
     collector: Collector,
+    /// The first serial number that this process gave out.
+    first_serial: u64,
     /// Something is to be tried again.
     has_failed: bool,
     /// A segment may be worth collecting later.
@@ -36,7 +35,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(core: Arc<Core>) -> Keeper {
         let collector = Collector::new(core.clone());
-        Keeper { core, collector, has_failed: false, is_waiting: false }
+        Keeper { core, collector, first_serial: 0, has_failed: false, is_waiting: false }
     }
 
     pub(crate) fn run(mut self, survey: Survey) {
@@ -83,7 +82,7 @@ impl Keeper {
 
     /// Brings the messages that were there at the start into the catalog.
     fn index(&mut self, survey: Survey) {
-        let first_serial = survey.next.serial;
+        self.first_serial = survey.next.serial;
         let recovered = recover::index(&survey.segments);
         let Recovered { catalog, damage, unreadable, unsealed, empty, .. } = recovered;
         for (segment, range) in damage {
@@ -112,7 +111,7 @@ impl Keeper {
         self.core.indexed.notify_all();
         self.core.wake_keeper(&mut state);
         drop(state);
-        self.remove_orphans(first_serial);
+        self.remove_orphans();
     }
 
     /// Keeps octets that should be records, for a human to look at.
@@ -125,13 +124,14 @@ impl Keeper {
     }
 
     /// Removes bodies of messages that were never committed, or are gone.
-    fn remove_orphans(&self, first_serial: u64) {
+    fn remove_orphans(&self) {
         let names = match self.core.disk.names(bodies::FOLDER) {
             Ok(names) => names,
             Err(error) => return self.note_error("list bodies", error),
         };
         for serial in names.iter().filter_map(|name| bodies::serial_of(name)) {
-            let is_orphan = serial < first_serial && self.core.lock().catalog.messages.get(serial).is_none();
+            let is_orphan =
+                serial < self.first_serial && self.core.lock().catalog.messages.get(serial).is_none();
             if is_orphan {
                 self.remove_bodies(vec![serial]);
             }
@@ -160,18 +160,21 @@ impl Keeper {
     }
 
     fn free_dead(&mut self) {
-        while self.collector.is_sure() {
+        // The last START record knows which serial numbers were given out, so there must be a newer one first.
+        let has_begun = self.core.serial_limit.load(Relaxed) > self.first_serial;
+        while has_begun && self.collector.is_sure() {
             let mut state = self.core.lock();
             let Some(number) = state.catalog.dead_segments().first().copied() else { return };
             let Some(dead) = state.catalog.segments.get_mut(&number) else { return };
             let is_failed = dead.role == Role::Failed;
             dead.set_role(Role::Freeing);
             let segment = dead.segment.clone();
-            let spares = state.catalog.spares().count();
+            let spares = state.catalog.count_spares();
             drop(state);
-            let is_small = segment.capacity < segment_capacity(&*self.core.disk, &self.core.options);
+            let usual = segment_capacity(&*self.core.disk, &self.core.options);
             // A small one is still better than none.
-            let is_wanted = !is_failed && spares < SPARES_MAX && (!is_small || spares < SPARES_MIN);
+            let is_good = segment.capacity >= usual || spares.are_short(usual);
+            let is_wanted = !is_failed && is_good && !spares.are_ample(usual);
             let freed = if is_wanted { self.recycle(segment) } else { self.remove(number) };
             if let Err(error) = freed {
                 self.note_error("free a segment", error);
@@ -206,13 +209,13 @@ impl Keeper {
 
     fn provide_spares(&mut self) {
         loop {
+            let capacity = segment_capacity(&*self.core.disk, &self.core.options);
             let mut state = self.core.lock();
-            if state.is_closing || state.catalog.spares().count() >= SPARES_MIN {
+            if state.is_closing || !state.catalog.count_spares().are_short(capacity) {
                 return;
             }
             let number = state.catalog.take_number();
             drop(state);
-            let capacity = segment_capacity(&*self.core.disk, &self.core.options);
             // Why there is no room, the writer tells those who are concerned. To try without room would take it from others.
             let has_room = self.core.disk.free_space().is_ok_and(|free| free >= 2 * capacity);
             let created =
@@ -230,7 +233,7 @@ impl Keeper {
     /// There is another spare.
     fn note_spares(&self, state: &State) {
         self.core.space.set_margin(state.catalog.spares().map(|s| s.segment.capacity).max().unwrap_or(0));
-        if state.catalog.spares().count() >= SPARES_MIN {
+        if state.catalog.count_spares().room() > 0 {
             self.core.health.send_if_modified(|health| {
                 let is_over = *health == Health::Full;
                 if is_over {
@@ -242,8 +245,12 @@ impl Keeper {
     }
 
     fn collect(&mut self) {
+        let usual = segment_capacity(&*self.core.disk, &self.core.options);
         let state = self.core.lock();
-        let is_short = state.catalog.spares().count() < SPARES_MIN;
+        if state.is_closing {
+            return;
+        }
+        let is_short = state.catalog.count_spares().are_short(usual);
         let wait = if is_short { Duration::ZERO } else { self.core.options.collect_after };
         let share = if is_short { 75 } else { self.core.options.collect_below };
         let is_worth = |state: &&SegmentState| {
@@ -256,12 +263,14 @@ impl Keeper {
             .map(|s| s.segment.clone());
         self.is_waiting = candidates().count() > 0;
         drop(state);
-        if let Some(victim) = victim
-            && self.collector.collect(&victim)
-        {
-            // It is dead now, and there may be another.
+        let Some(victim) = victim else { return };
+        if self.collector.collect(&victim) {
             let mut state = self.core.lock();
-            self.core.wake_keeper(&mut state);
+            let is_dead = state.catalog.segments.get(&victim.number).is_none_or(|state| state.kept() == 0);
+            if is_dead {
+                // It can be freed, and there may be another.
+                self.core.wake_keeper(&mut state);
+            }
         }
     }
 

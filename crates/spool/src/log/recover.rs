@@ -129,8 +129,8 @@ pub(crate) struct Recovered {
     pub(crate) unsealed: Vec<Unsealed>,
     /// Segments without any record.
     pub(crate) empty: Vec<Segment>,
-    /// Sequence numbers of the messages' last STATE records so far.
-    last_seqs: HashMap<u64, u64>,
+    /// Of each message's last STATE record so far: its sequence number, and whether it is a snapshot.
+    last_states: HashMap<u64, (u64, bool)>,
 }
 
 /// A segment with a way to its digests.
@@ -148,7 +148,7 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
         unreadable: Vec::new(),
         unsealed: Vec::new(),
         empty: Vec::new(),
-        last_seqs: HashMap::new(),
+        last_states: HashMap::new(),
     };
     let sources: Vec<Source> =
         surveyed.iter().filter_map(|one| recovered.source(one, is_followed(one, surveyed))).collect();
@@ -167,7 +167,7 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     for source in &sources {
         source.each(|entry| recovered.add_state(source, entry, &mut disordered));
     }
-    recovered.last_seqs = HashMap::new();
+    recovered.last_states = HashMap::new();
     recovered.put_in_order(&copies_first, &disordered);
     recovered
 }
@@ -298,12 +298,21 @@ impl Recovered {
         let Some(message) = self.catalog.messages.get_mut(digest.serial) else { return };
         // Segments are read in the order in which they were begun, so records of one message come in order. But what garbage
         // collection copied is older than its segment, and what could not be written is in two places.
-        let last = self.last_seqs.insert(digest.serial, entry.seq);
-        if last.is_some_and(|last| entry.seq <= last || digest.change.is_snapshot) {
+        let is_snapshot = digest.change.is_snapshot;
+        let last = self.last_states.get(&digest.serial).copied();
+        let is_later = last.is_none_or(|(seq, _)| entry.seq > seq);
+        if !is_later && last.is_some_and(|(_, is_snapshot)| is_snapshot) {
+            // The snapshot tells it.
+            return;
+        }
+        if !is_later || is_snapshot && digest.added > 0 {
             disordered.insert(digest.serial);
         }
+        if is_later {
+            self.last_states.insert(digest.serial, (entry.seq, is_snapshot));
+        }
         message.apply(&digest);
-        self.catalog.add_state(digest.serial, source.place(entry.spot));
+        self.catalog.add_state(digest.serial, source.place(entry.spot), is_snapshot);
     }
 
     /// Applies the STATE records of some messages again, in the right order.

@@ -3,5 +3,6 @@
 
 mod conformance;
 mod crash;
+mod faults;
 mod model;
 mod sim_disk;

@@ -3,7 +3,7 @@
 use mail::{Address, DsnStatus, Envelope, Fate, Outcome, QueueId, Recipient, Time};
 use spool::disk::Disk;
 use spool::{Health, Listed, Options, ReadonlySpool, SegmentSpool, Spool, SpoolError, Stored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// What a test did, or was told.
@@ -46,6 +46,8 @@ pub(crate) enum Mark {
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) messages: BTreeMap<QueueId, Expected>,
+    /// Ids that were ever given to a message.
+    used: BTreeSet<QueueId>,
 }
 
 #[derive(Clone)]
@@ -57,6 +59,7 @@ pub(crate) struct Expected {
     latest: Version,
     may_be_gone: bool,
     must_be_gone: bool,
+    is_refused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -78,15 +81,17 @@ impl Model {
                     latest,
                     may_be_gone: true,
                     must_be_gone: false,
+                    is_refused: false,
                 };
-                assert!(self.messages.insert(*id, expected).is_none(), "{id} is used twice");
+                assert!(self.used.insert(*id), "{id} is used twice");
+                self.messages.insert(*id, expected);
             }
             Mark::Committed(id) => {
                 let message = self.message(*id);
                 message.durable = Some(message.latest.clone());
                 message.may_be_gone = false;
             }
-            Mark::Refused(id) => self.message(*id).must_be_gone = true,
+            Mark::Refused(id) => self.message(*id).is_refused = true,
             Mark::Record { id, recipient, version, fate } => {
                 self.message(*id).latest.outcomes[*recipient as usize] = Some((*version, *fate));
             }
@@ -100,7 +105,8 @@ impl Model {
             Mark::Flushed => {
                 for message in self.messages.values_mut() {
                     message.durable = message.durable.as_ref().map(|_| message.latest.clone());
-                    message.must_be_gone |= message.durable.is_some() && message.may_be_gone;
+                    let is_finished = message.durable.is_some() && message.may_be_gone;
+                    message.must_be_gone |= is_finished || message.is_refused;
                 }
             }
         }
@@ -137,6 +143,7 @@ impl Model {
                 Version { outcomes: message.versions(), held: vec![message.listed.summary.held] };
             expected.durable = Some(expected.latest.clone());
             expected.may_be_gone = false;
+            expected.is_refused = false;
         }
     }
 }
