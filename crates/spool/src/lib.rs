@@ -102,6 +102,9 @@ pub trait Spool: Send + Sync {
     /// Removes the message.
     fn finish(&self, id: QueueId);
 
+    /// Puts a message aside whose content a reader found damaged (`InvalidData`): it is in the queue no more.
+    fn set_aside(&self, id: QueueId) -> Result<(), SpoolError>;
+
     /// Does what `postsuper` asks. The future resolves when that is durable. An open [`Content`] stays readable.
     fn administer(&self, id: QueueId, action: Admin) -> Durable;
 

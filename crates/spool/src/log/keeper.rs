@@ -91,6 +91,9 @@ impl Keeper {
         for (number, error) in unreadable {
             self.core.tell(Event::Unreadable { segment: number, error: error.to_string() });
         }
+        for (number, error) in survey.strange {
+            self.core.tell(Event::Unreadable { segment: number, error: error.to_string() });
+        }
         for number in survey.rescued {
             // A dead one was being made a spare when the server stopped: that is no damage.
             if catalog.segments.get(&number).is_some_and(|state| state.kept() > 0) {

@@ -27,6 +27,10 @@ pub(crate) struct Survey {
     pub(crate) rescued: Vec<u32>,
     /// Files that were being made segments: number, file, size.
     pub(crate) leftovers: Vec<(u32, Arc<dyn DiskFile>, u64)>,
+    /// Folders, links and the like in the place of segments.
+    pub(crate) strange: Vec<(u32, std::io::Error)>,
+    /// Of all names that are segments'.
+    pub(crate) last_number: u32,
     pub(crate) next: Next,
 }
 
@@ -46,13 +50,20 @@ pub(crate) fn survey(disk: &dyn Disk, access: Access) -> Result<Survey, SpoolErr
     let names = disk.names(segment::FOLDER).map_err(SpoolError::from_io)?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
-    let mut survey =
-        Survey { segments: Vec::new(), rescued: Vec::new(), leftovers: Vec::new(), next: Next::FIRST };
+    let mut survey = Survey {
+        segments: Vec::new(),
+        rescued: Vec::new(),
+        leftovers: Vec::new(),
+        strange: Vec::new(),
+        last_number: numbers.last().copied().unwrap_or(0),
+        next: Next::FIRST,
+    };
     for number in numbers {
         match Segment::open(disk, number, access) {
             Ok(opened) => survey.add(number, opened)?,
-            // A folder, a link or a FIFO in its place; or it was removed a moment ago.
-            Err(error) if is_not_there(&error) => {}
+            // A server that is running has removed it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if is_strange(&error) => survey.strange.push((number, error)),
             Err(error) => return Err(SpoolError::from_io(error)),
         }
     }
@@ -83,11 +94,11 @@ impl Survey {
     }
 }
 
-fn is_not_there(error: &std::io::Error) -> bool {
+/// Whether there is something that is no regular file.
+fn is_strange(error: &std::io::Error) -> bool {
     use nix::errno::Errno;
-    use std::io::ErrorKind::{InvalidInput, NotFound};
     let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(error.kind(), NotFound | InvalidInput)
+    error.kind() == std::io::ErrorKind::InvalidInput
         || matches!(errno, Some(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR))
 }
 

@@ -121,6 +121,12 @@ impl Spool for SegmentSpool {
         self.core.finish(id, None);
     }
 
+    fn set_aside(&self, id: QueueId) -> Result<(), SpoolError> {
+        let known = self.core.with_state(id, |state| state.catalog.find(id).map(|e| (e.serial, e.message())));
+        let (serial, place) = known.ok_or(SpoolError::Unknown(id))?;
+        self.core.drop_damaged_message(serial, place)
+    }
+
     fn administer(&self, id: QueueId, action: Admin) -> Durable {
         let (promise, durable) = Durable::pair();
         let change = match action {

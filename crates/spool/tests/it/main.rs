@@ -3,6 +3,7 @@
 
 mod conformance;
 mod crash;
+mod damage;
 mod faults;
 mod model;
 mod sim_disk;
