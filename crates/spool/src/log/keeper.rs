@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::core::{Chores, Core, State};
 use super::recover::{self, Recovered, Survey};
 use super::segment::{self, Segment, Unsealed, file_name};
-use super::{Event, segment_capacity};
+use super::{Event, SEGMENT_SIZE_MIN, segment_capacity};
 use crate::Health;
 use std::io;
 use std::ops::Range;
@@ -104,11 +104,16 @@ impl Keeper {
         let mut state = self.core.lock();
         let newer = std::mem::replace(&mut state.catalog, catalog);
         state.catalog.absorb(newer);
-        let empty = empty.into_iter().map(|segment| (segment.number, segment.file, segment.capacity));
-        for (number, file, capacity) in empty.chain(survey.leftovers) {
+        for segment in empty {
+            // As it is: to prepare it again would put what it held before at risk of being taken for alive.
+            let is_spare = segment.capacity >= SEGMENT_SIZE_MIN;
+            state.catalog.add_segment(segment, if is_spare { Role::Spare } else { Role::Full });
+        }
+        for (number, file, capacity) in survey.leftovers {
             let segment = Segment { number, epoch: 0, capacity, file };
             state.catalog.add_segment(segment, Role::Full);
         }
+        self.note_spares(&state);
         state.chores.unsealed.extend(unsealed);
         state.is_indexed = true;
         self.core.indexed.notify_all();
@@ -176,7 +181,8 @@ impl Keeper {
             drop(state);
             let usual = segment_capacity(&*self.core.disk, &self.core.options);
             // A small one is still better than none.
-            let is_good = segment.capacity >= usual || spares.are_short(usual);
+            let is_good =
+                segment.capacity >= usual || segment.capacity >= SEGMENT_SIZE_MIN && spares.are_short(usual);
             let is_wanted = !is_failed && is_good && !spares.are_ample(usual);
             let freed = if is_wanted { self.recycle(segment) } else { self.remove(number) };
             if let Err(error) = freed {

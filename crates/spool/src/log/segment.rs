@@ -91,7 +91,8 @@ impl Segment {
     /// Makes a segment of a file whose content is no longer needed: when this returns, that is durably gone.
     pub(crate) fn prepare(file: Arc<dyn DiskFile>, number: u32, capacity: u64) -> io::Result<Segment> {
         let epoch = random();
-        let mut page = vec![0; PAGE_SIZE as usize];
+        // The page behind is wiped: if the first one rots, nothing must look like the segment's START record.
+        let mut page = vec![0; 2 * PAGE_SIZE as usize];
         page[..8].copy_from_slice(MAGIC);
         page[8..12].copy_from_slice(&VERSION.to_le_bytes());
         page[12..16].copy_from_slice(&number.to_le_bytes());
@@ -115,10 +116,13 @@ impl Segment {
         })
     }
 
-    /// Opens a segment whose first page is damaged: the epoch of its latest batch is its epoch. If it has no batch, it was
-    /// being created.
+    /// Opens a segment whose first page is damaged: the epoch of its latest batch is its epoch. Without batches it was being
+    /// created, and with an empty second page it was a spare.
     fn rescue(file: Arc<dyn DiskFile>, number: u32, capacity: u64) -> Opened {
         let mut window = Window::new(file.clone(), capacity);
+        if window.get(PAGE_SIZE, PAGE_SIZE as usize).iter().all(|octet| *octet == 0) {
+            return Opened::Nothing { file, capacity };
+        }
         let batches = (PAGE_SIZE..capacity).step_by(PAGE_SIZE as usize).filter_map(|at| {
             let octets = window.get(at, HEADER_SIZE).first_chunk()?;
             Header::parse_any_epoch(octets).map(|header| (header.batch, header.epoch))
