@@ -2,10 +2,11 @@
 //!
 //! The parent decides each by its own reading of the configuration and of the password file (docs/privileges.md).
 
-use super::{BadMessage, IpcError, Reader, Writer, receive};
+use super::{IpcError, receive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use sys::fields::{BadMessage, Reader, Writer};
 
 /// What the worker may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]

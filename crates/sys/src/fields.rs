@@ -1,4 +1,5 @@
-//! Fields of a message: numbers are little-endian, texts have their length before them.
+//! Messages between this project's own processes: a tag, then fields. Numbers are little-endian, texts have their length
+//! before them.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ pub struct BadMessage(pub &'static str);
 
 impl fmt::Display for BadMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "malformed message between parent and worker: {}", self.0)
+        write!(f, "malformed message from another process: {}", self.0)
     }
 }
 
@@ -55,6 +56,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*number))
     }
 
+    /// At most as long as the message.
     pub fn bytes(&mut self) -> Result<&'a [u8], BadMessage> {
         let (len, rest) = self.0.split_first_chunk::<4>().ok_or(BadMessage("a length is cut"))?;
         let (bytes, rest) =
