@@ -7,14 +7,27 @@
 pub mod diagnostic;
 pub mod edit;
 pub mod expand;
+mod hint;
+pub mod host;
 pub mod level;
 pub mod line;
+pub mod list;
 pub mod main_cf;
 pub mod master_cf;
+pub mod network;
+pub mod registry;
+pub mod service;
 pub mod suggest;
+pub mod value;
+pub mod view;
 pub mod word;
 
 pub use diagnostic::{Diagnostic, Place, Severity};
+pub use host::{HostFacts, Interface};
 pub use level::Level;
+pub use list::MatchList;
 pub use main_cf::MainCf;
 pub use master_cf::{MasterCf, Service, ServiceKind};
+pub use network::Network;
+pub use registry::{Param, p};
+pub use view::{Config, Group, View};
