@@ -87,8 +87,11 @@ impl ResolvConf {
     }
 }
 
-/// An address, for link-local ones with `%interface` behind it.
+/// An address, for link-local ones with `%interface` behind it; or `[address]:port`, as OpenBSD has it.
 fn parse_server(word: &str) -> Option<SocketAddr> {
+    if let Some((address, port)) = word.strip_prefix('[').and_then(|word| word.split_once("]:")) {
+        return Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?));
+    }
     if let Ok(address) = word.parse::<IpAddr>() {
         return Some(SocketAddr::new(address, PORT));
     }
@@ -143,6 +146,7 @@ mod tests {
             // the last of domain and search counts
             ("search a b\ndomain c\n", ResolvConf { search: vec!["c".into()], ..default() }),
             ("domain c\nsearch .\n", ResolvConf { search: vec![".".into()], ..default() }),
+            ("nameserver [192.0.2.1]:5353\n", ResolvConf { servers: vec![server("192.0.2.1:5353")], ..default() }),
             ("nameserver fe80::1%7\n", ResolvConf { servers: vec![server("[fe80::1%7]:53")], ..default() }),
         ] {
             assert_eq!(ResolvConf::parse(text), expect, "{text:?}");
