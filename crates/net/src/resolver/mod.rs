@@ -13,6 +13,7 @@ pub use cache::CacheLimits;
 pub use conf::ResolvConf;
 pub use names::{ClientName, NameStatus, NativeError};
 pub use wire::fuzz_dns_reply;
+pub(crate) use names::addresses;
 pub(crate) use wire::kind_name;
 
 use crate::hosts::Hosts;
@@ -172,7 +173,7 @@ impl Resolver {
                 }
             }
         }
-        (Lookup::failed(&asked, Failure::AliasLoop), Duration::ZERO)
+        (Lookup::failed(name, Failure::AliasLoop), Duration::ZERO)
     }
 
     async fn ask(&self, name: &str, kind: Kind) -> Result<Reply, Failure> {
