@@ -99,7 +99,7 @@ fn addresses(view: &View, service: &Service) -> Result<BTreeSet<SocketAddr>, Str
     let view = view.for_service(service);
     let (host, port) = split_endpoint(service.name());
     let known = view.get(p::known_tcp_ports, &mut Vec::new());
-    let number = net::Services::load(&known.join(" ")).port(port);
+    let number = services(&known).port(port);
     let number = number.ok_or_else(|| format!("unknown service: {port}/tcp"))?;
     let protocols = view.protocols()?;
     let interfaces = view.get(p::inet_interfaces, &mut Vec::new());
