@@ -9,6 +9,7 @@ mod content;
 mod draft;
 mod durable;
 mod error;
+pub mod master_lock;
 mod memory;
 mod message;
 pub mod showq;
