@@ -93,14 +93,21 @@ impl Backlog {
         place.is_some()
     }
 
-    /// Makes one deferred message due. False: it is not deferred.
-    pub(crate) fn flush_message(&mut self, id: QueueId) -> bool {
+    pub(crate) fn contains(&self, id: QueueId) -> bool {
+        self.places.contains_key(&id)
+    }
+
+    pub(crate) fn is_held(&self, id: QueueId) -> bool {
+        self.places.get(&id) == Some(&Place::HELD)
+    }
+
+    /// Makes one message due if it is deferred.
+    pub(crate) fn flush_message(&mut self, id: QueueId) {
         let is_deferred = self.places.get(&id).is_some_and(|p| p.0 <= Place::LAST_SECOND || *p == Place::DUE);
         if is_deferred {
             self.put(id, Place::DUE);
             self.due.push_front((id, Flush::Message));
         }
-        is_deferred
     }
 
     /// Makes every deferred message due.
@@ -283,7 +290,7 @@ mod tests {
         let mut b = backlog();
         (0..3).for_each(|n| b.defer(id(n), at(1000), at(0)));
         b.hold(id(9));
-        assert!(b.flush_message(id(1)) && !b.flush_message(id(9)) && !b.flush_message(id(7)));
+        [1, 9, 7].into_iter().for_each(|n| b.flush_message(id(n)));
         assert_eq!(b.take(false), Some((id(1), Flush::Message)));
         b.flush();
         assert_eq!(b.take(false), Some((id(0), Flush::Queue)));

@@ -38,16 +38,21 @@ pub struct Notices {
     pub bounce_size_limit: u64,
     pub smtputf8_enable: bool,
     pub enable_threaded_bounces: bool,
+    /// Failures go to the sender, not to the VERP addresses made of it.
+    pub disable_verp_bounces: bool,
     /// `header_from_format = obsolete`.
     pub is_header_from_obsolete: bool,
     pub delay_warning_time: Duration,
     pub maximal_queue_lifetime: Duration,
     pub templates: Arc<Templates>,
     /// main.cf's parameters, expanded, for `$name` in templates.
-    pub parameter: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub parameter: Arc<Parameter>,
     /// Seconds east of Greenwich and the zone's name at a time in seconds (`sys::local_time::zone_at`).
     pub zone_at: fn(i64) -> (i32, String),
 }
+
+/// A main.cf parameter's value by its name.
+pub type Parameter = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// The classes of `notify_classes` that are about delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,7 +200,6 @@ impl Notices {
 }
 
 /// What the notices about one message have in common.
-#[derive(Clone, Copy)]
 struct Draft<'a> {
     notices: &'a Notices,
     stored: &'a Stored,

@@ -16,6 +16,7 @@ pub(crate) fn notices() -> Notices {
         bounce_size_limit: 5000,
         smtputf8_enable: true,
         enable_threaded_bounces: true,
+        disable_verp_bounces: false,
         is_header_from_obsolete: false,
         delay_warning_time: Duration::from_secs(4),
         maximal_queue_lifetime: Duration::from_secs(14),

@@ -305,6 +305,10 @@ impl Scheduler {
         dropped
     }
 
+    pub fn is_dead_transport(&self, transport: TransportKey) -> bool {
+        self.transports[transport].dead.is_some()
+    }
+
     /// Gives every dead destination and transport another chance (`postqueue -f`).
     pub fn revive_all(&mut self) {
         let dead: Vec<Key> =
