@@ -37,8 +37,26 @@ impl Rights {
         Rights { files: files.collect(), local: view.load(mistakes), host: view.get(p::myhostname, mistakes) }
     }
 
-    /// Whether the configuration names this file.
-    pub(crate) fn may_open(&self, path: &Path) -> bool {
+    /// Opens a file for reading, if the configuration names it and it is a regular one: anything else may block or have
+    /// effects by being opened.
+    pub(crate) fn open(&self, path: &Path) -> Result<File, Refusal> {
+        if !self.may_open(path) {
+            let why = format!("{}: the configuration does not name this file", path.display());
+            return Err(Refusal { errno: 0, why });
+        }
+        let failed = |e: io::Error| Refusal {
+            errno: e.raw_os_error().unwrap_or(Errno::EIO as i32),
+            why: e.to_string(),
+        };
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+        match file.metadata().map_err(failed)?.is_file() {
+            true => Ok(file),
+            false => Err(Refusal { errno: 0, why: format!("{}: not a regular file", path.display()) }),
+        }
+    }
+
+    fn may_open(&self, path: &Path) -> bool {
         self.files.contains(path)
     }
 
