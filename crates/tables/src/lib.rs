@@ -4,6 +4,8 @@
 //! domains) are `mail::keys`' job. A lookup has three ends: found, not found, try later; nothing here turns the third
 //! into the second.
 
+mod bdb;
+
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -58,5 +60,25 @@ impl Future for Lookup<'_> {
             Lookup::Ready(found) => Poll::Ready(found.take().expect("polled once after it was ready")),
             Lookup::Pending(future) => future.as_mut().poll(context),
         }
+    }
+}
+
+/// An error as strerror(3) words it, which is how Postfix reports it: without Rust's `(os error 2)`.
+pub fn error_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) if error.raw_os_error().is_some() => text[..at].to_owned(),
+        _ => text,
+    }
+}
+
+/// Reads a Berkeley DB file that may be anything; for the fuzz target of that name.
+pub fn fuzz_database(data: &[u8]) {
+    use std::io::{Seek, Write};
+    if let Ok(mut file) = nix::sys::memfd::memfd_create("fuzz", nix::sys::memfd::MFdFlags::empty()).map(std::fs::File::from)
+        && file.write_all(data).is_ok()
+        && file.rewind().is_ok()
+    {
+        bdb::fuzz(file);
     }
 }
