@@ -107,7 +107,9 @@ impl<'a> TreePage<'a> {
         match page.kind() {
             kind::BTREE_LEAF if fits && entries % 2 == 0 => {}
             kind::BTREE_INTERNAL if fits && entries > 0 => {}
-            kind::BTREE_LEAF | kind::BTREE_INTERNAL => return Err(DbError::Damaged("a wrong number of items")),
+            kind::BTREE_LEAF | kind::BTREE_INTERNAL => {
+                return Err(DbError::Damaged("a wrong number of items"));
+            }
             _ => return Err(DbError::Damaged("a page that belongs to no tree")),
         }
         Ok(TreePage { store, page, entries })

@@ -110,7 +110,8 @@ impl Hash {
         let bytes = self.store.bytes(cursor.page)?;
         let page = HashPage::new(&self.store, &bytes)?;
         cursor.page = page.page.next()?;
-        let pairs = (0..page.pairs).map(|n| Ok((page.key(2 * n)?.into_owned(), page.value(2 * n)?.into_owned())));
+        let pairs =
+            (0..page.pairs).map(|n| Ok((page.key(2 * n)?.into_owned(), page.value(2 * n)?.into_owned())));
         pairs.collect::<Result<Vec<_>, DbError>>().map(Some)
     }
 }

@@ -258,7 +258,8 @@ impl HashEditor {
         let (new, old) = (max + 1, (max + 1) & low_mask);
         if max == high_mask {
             let group = new.next_power_of_two().trailing_zeros() as usize + 1;
-            let spare = self.buckets.spares.get_mut(group).ok_or(DbError::Unsupported("more than 2^31 buckets"))?;
+            let spare =
+                self.buckets.spares.get_mut(group).ok_or(DbError::Unsupported("more than 2^31 buckets"))?;
             if *spare == 0 {
                 *spare = self.store.count.wrapping_sub(new);
                 self.store.grow(new)?;

@@ -147,7 +147,8 @@ impl Iterator for Pairs<'_> {
 fn parse_meta(store: &Store) -> Result<(Method, u32, bool), DbError> {
     let bytes = store.bytes(0)?;
     let mut meta = store.page(&bytes);
-    let magics = [(hash::MAGIC, Method::Hash, kind::HASH_META), (btree::MAGIC, Method::Btree, kind::BTREE_META)];
+    let magics =
+        [(hash::MAGIC, Method::Hash, kind::HASH_META), (btree::MAGIC, Method::Btree, kind::BTREE_META)];
     for swapped in [false, true] {
         meta.swapped = swapped;
         let magic = meta.u32(12)?;
@@ -172,7 +173,8 @@ pub(crate) fn fuzz(file: File) {
         return;
     };
     // As many as the file can hold; a damaged one may name pages twice.
-    let mut keys: Vec<_> = database.pairs().take(100_000).filter_map(Result::ok).map(|(key, _)| key).collect();
+    let mut keys: Vec<_> =
+        database.pairs().take(100_000).filter_map(Result::ok).map(|(key, _)| key).collect();
     keys.push(b"postmaster\0".to_vec());
     for key in &keys {
         let _any = database.find(key);

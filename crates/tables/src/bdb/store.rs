@@ -35,7 +35,12 @@ impl Store {
         } else {
             Source::Disk(file)
         };
-        Ok(Store { source, page_size: 512, count: u32::try_from(length / 512).unwrap_or(u32::MAX), swapped: false })
+        Ok(Store {
+            source,
+            page_size: 512,
+            count: u32::try_from(length / 512).unwrap_or(u32::MAX),
+            swapped: false,
+        })
     }
 
     /// A new file of `count` pages, all zeros.

@@ -191,7 +191,8 @@ fn the_library_accepts_ours() {
 
 /// Debian's postmap, told apart from one of ours by the library it comes with.
 fn reference_postmap() -> Option<&'static str> {
-    let found = Path::new("/usr/lib/postfix/libpostfix-util.so").exists() && Path::new("/usr/sbin/postmap").exists();
+    let found =
+        Path::new("/usr/lib/postfix/libpostfix-util.so").exists() && Path::new("/usr/sbin/postmap").exists();
     if !found {
         eprintln!("left out: Postfix's postmap is not installed");
     }
@@ -235,7 +236,10 @@ fn both_ways_with_postfix() {
             assert!(listing(&open_bytes(&theirs, u64::MAX).unwrap()) == listed, "{kind} of theirs, {count}");
             assert!(listing(&open_bytes(&ours, u64::MAX).unwrap()) == listed, "{kind} of ours, {count}");
             std::fs::write(path.with_extension("db"), &ours).unwrap();
-            assert!(run(postmap, &["-c", configuration, "-s", &spec]) == listed, "{kind} of ours as Postfix reads it, {count}");
+            assert!(
+                run(postmap, &["-c", configuration, "-s", &spec]) == listed,
+                "{kind} of ours as Postfix reads it, {count}"
+            );
         }
     }
 }
