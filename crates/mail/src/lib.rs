@@ -7,6 +7,8 @@ pub mod address;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;
+
+pub mod hostname;
 pub mod keys;
 pub mod outcome;
 pub mod queue_id;
