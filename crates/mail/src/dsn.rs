@@ -26,6 +26,16 @@ impl DsnStatus {
         self.class
     }
 
+    /// The second number: what it is about.
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    /// The third number.
+    pub const fn detail(self) -> u16 {
+        self.detail
+    }
+
     /// The same subject and detail in another class.
     pub const fn with_class(self, class: u8) -> DsnStatus {
         DsnStatus { class, ..self }
