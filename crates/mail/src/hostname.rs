@@ -50,9 +50,11 @@ pub fn is_host_address(text: &[u8]) -> bool {
 /// Whether this is four numbers of 0 to 255. Postfix: leading zeros are allowed, a first number of 0 only in 0.0.0.0.
 pub fn is_ipv4(text: &[u8]) -> bool {
     let number = |part: &[u8]| -> Option<u32> {
-        let is_number = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+        if part.is_empty() || !part.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
         let value = part.iter().fold(0u32, |n, b| n.saturating_mul(10).saturating_add(u32::from(b - b'0')));
-        (is_number && value <= 255).then_some(value)
+        (value <= 255).then_some(value)
     };
     let numbers: Option<Vec<u32>> = text.split(|b| *b == b'.').take(5).map(number).collect();
     numbers.is_some_and(|n| n.len() == 4 && (n[0] != 0 || n.iter().all(|n| *n == 0)))
@@ -124,6 +126,8 @@ mod tests {
             ("192.0.2", false),
             ("192.0.2.1.", false),
             ("1.2.3.4.5", false),
+            ("-1.2.3.4", false),
+            ("99999999999.2.3.4", false),
             ("2001:db8::1", true),
             ("::", true),
             ("::ffff:192.0.2.1", true),
@@ -146,6 +150,16 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(literal_address(text.as_bytes()), expect.map(str::as_bytes), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Nothing panics, and what is an address is no host name.
+        #[test]
+        fn any_octets(text: Vec<u8>) {
+            proptest::prop_assert!(!(is_ipv4(&text) && is_hostname(&text)));
+            literal_address(&text);
+            to_ascii(&text);
         }
     }
 }
