@@ -26,12 +26,18 @@ impl DsnStatus {
         self.class
     }
 
+<<<<<<< HEAD
     /// The second number: what it is about.
+=======
+>>>>>>> tables
     pub const fn subject(self) -> u16 {
         self.subject
     }
 
+<<<<<<< HEAD
     /// The third number.
+=======
+>>>>>>> tables
     pub const fn detail(self) -> u16 {
         self.detail
     }
@@ -79,6 +85,13 @@ impl fmt::Display for DsnStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts() {
+        let status = DsnStatus::new(5, 1, 10);
+        assert_eq!((status.class(), status.subject(), status.detail()), (5, 1, 10));
+        assert_eq!(status.with_class(4).to_string(), "4.1.10");
+    }
 
     #[test]
     fn splits() {
