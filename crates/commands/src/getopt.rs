@@ -62,7 +62,8 @@ mod tests {
     fn check(args: &[&str]) -> (String, Vec<String>, Option<String>) {
         let args: Vec<String> = args.iter().map(|a| a.to_string()).collect();
         let parsed = parse(&args, "ab:#");
-        let show = |(letter, value): &(char, Option<String>)| format!("{letter}{}", value.as_deref().unwrap_or(""));
+        let show =
+            |(letter, value): &(char, Option<String>)| format!("{letter}{}", value.as_deref().unwrap_or(""));
         (parsed.options.iter().map(show).collect::<Vec<_>>().join(" "), parsed.operands, parsed.complaint)
     }
 

@@ -131,7 +131,9 @@ fn names_directory(main_cf: &[u8], directory: &str) -> bool {
 /// What the host looks like, but for what the configuration asks for by name.
 pub(crate) fn host_facts(program: &Program, directory: &str) -> HostFacts {
     HostFacts {
-        hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        hostname: nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         interfaces: interfaces(),
         process_name: program.name.clone(),
         process_id: std::process::id(),
@@ -163,7 +165,8 @@ fn interfaces() -> Vec<Interface> {
     let up = all.filter(|i| i.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP));
     up.filter_map(|i| {
         let address = ip_address(&i.address?)?;
-        let prefix = i.netmask.as_ref().and_then(ip_address).map_or(if address.is_ipv4() { 32 } else { 128 }, ones);
+        let prefix =
+            i.netmask.as_ref().and_then(ip_address).map_or(if address.is_ipv4() { 32 } else { 128 }, ones);
         Some(Interface { address, prefix })
     })
     .collect()
@@ -195,7 +198,8 @@ mod tests {
 
     #[test]
     fn directories() {
-        let main = b"# x\nalternate_config_directories = /a, /b\n  /c\nmulti_instance_directories=/d\nother = /e\n";
+        let main =
+            b"# x\nalternate_config_directories = /a, /b\n  /c\nmulti_instance_directories=/d\nother = /e\n";
         for (name, expect) in [("/a", true), ("/c", true), ("/d", true), ("/e", false), ("/", false)] {
             assert_eq!(names_directory(main, name), expect, "{name}");
         }
