@@ -124,11 +124,19 @@ impl<'a> Expansion<'_, 'a> {
             return Ok(());
         };
         if *colon != b':' {
-            return Err(syntax(format!("\":\" expected at: \"...{}}}>>>{}\"", lossy(if_set), start_of(rest))));
+            return Err(syntax(format!(
+                "\":\" expected at: \"...{}}}>>>{}\"",
+                lossy(if_set),
+                start_of(rest)
+            )));
         }
         let (if_not, rest) = operand(rest)?;
         if !rest.is_empty() {
-            return Err(syntax(format!("unexpected input at: \"...{}}}>>>{}\"", lossy(if_not), start_of(rest))));
+            return Err(syntax(format!(
+                "unexpected input at: \"...{}}}>>>{}\"",
+                lossy(if_not),
+                start_of(rest)
+            )));
         }
         if !is_set {
             self.text(if_not, out, depth)?;
@@ -179,7 +187,11 @@ impl<'a> Expansion<'_, 'a> {
             b">" => |o| o.is_gt(),
             _ => {
                 let all = r#""==" or "!=" or "<" or "<=" or ">=" or ">""#;
-                return Err(syntax(format!("{all} expected at: \"...{}}}>>>{}\"", lossy(left), start_of(rest))));
+                return Err(syntax(format!(
+                    "{all} expected at: \"...{}}}>>>{}\"",
+                    lossy(left),
+                    start_of(rest)
+                )));
             }
         };
         if !rest.starts_with(b"{") {
@@ -210,7 +222,12 @@ fn operand(text: &[u8]) -> Result<(&[u8], &[u8]), ExpandError> {
 }
 
 /// What stands in the brackets that `text` begins with, and what stands behind them.
-fn bracketed<'t>(text: &'t [u8], open: u8, close: u8, whole: &[u8]) -> Result<(&'t [u8], &'t [u8]), ExpandError> {
+fn bracketed<'t>(
+    text: &'t [u8],
+    open: u8,
+    close: u8,
+    whole: &[u8],
+) -> Result<(&'t [u8], &'t [u8]), ExpandError> {
     let mut depth = 0;
     for (at, b) in text.iter().enumerate() {
         depth += i32::from(*b == open) - i32::from(*b == close);
@@ -299,7 +316,9 @@ mod tests {
         let deep = format!("{}x{}", "${a?{".repeat(200), "}}".repeat(200));
         let lookup = |_: &str| Some(Cow::Borrowed(&b"A"[..]));
         let got = expand(deep.as_bytes(), b"A", &lookup);
-        assert!(matches!(got, Err(ExpandError::Syntax(why)) if why.starts_with("unreasonable macro call nesting")));
+        assert!(
+            matches!(got, Err(ExpandError::Syntax(why)) if why.starts_with("unreasonable macro call nesting"))
+        );
     }
 
     proptest::proptest! {

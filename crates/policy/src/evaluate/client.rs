@@ -173,7 +173,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     pub(super) fn reject_invalid_helo_hostname(&mut self) -> Step<'a> {
         match self.helo_name()? {
             None => Ok(Flow::Dunno),
-            Some(helo) if is_hostname(without_dot(helo)) || is_host_address(without_dot(helo)) => Ok(Flow::Dunno),
+            Some(helo) if is_hostname(without_dot(helo)) || is_host_address(without_dot(helo)) => {
+                Ok(Flow::Dunno)
+            }
             Some(helo) => {
                 let code = self.settings().invalid_hostname_reject_code;
                 self.reject(code, DsnStatus::new(5, 5, 2), helo_target(helo).rejected("Invalid name"))

@@ -6,8 +6,9 @@ use mail::keys::{Extensions, Key, Search, address_keys};
 use mail::{Address, Client};
 use policy::settings::Compatibility;
 use policy::{
-    Asked, Class, Event, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList, PolicyService,
-    Request, Resolved, Response, Restrictions, Settings, Sources, Subject, Table, TempfailAction, Verified,
+    Asked, Class, Event, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList,
+    PolicyService, Request, Resolved, Response, Restrictions, Settings, Sources, Subject, Table,
+    TempfailAction, Verified,
 };
 use std::collections::HashMap;
 use std::future::Future;
@@ -64,7 +65,9 @@ impl World {
                 (["table", name], _) => {
                     let is_quoted = line.starts_with('"');
                     let key_len = match is_quoted {
-                        true => line.rfind('"').unwrap() + line[line.rfind('"').unwrap()..].find(' ').unwrap(),
+                        true => {
+                            line.rfind('"').unwrap() + line[line.rfind('"').unwrap()..].find(' ').unwrap()
+                        }
                         false => line.find([' ', '\t']).unwrap(),
                     };
                     let (key, value) = line.split_at(key_len);
@@ -273,7 +276,8 @@ impl World {
         let name = name.to_lowercase();
         let below = format!(".{name}");
         let here: Vec<_> = self.zone.iter().filter(|(n, ..)| *n == name).collect();
-        let fault = |k: &str| here.iter().any(|(_, fault, data)| fault == k && (data.is_empty() || data == kind));
+        let fault =
+            |k: &str| here.iter().any(|(_, fault, data)| fault == k && (data.is_empty() || data == kind));
         if fault("!SERVFAIL") {
             return Err(Failure::ServerFailure { rcode: 2 });
         }
@@ -433,8 +437,15 @@ impl Facts for World {
             Class::VirtualMailbox => "virtual_mailbox_maps",
             Class::Relay => "relay_recipient_maps",
             Class::VirtualAlias => {
-                let table = if self.get("show_user_unknown_table_name") == "no" { "" } else { " in virtual alias table" };
-                return Ok(Listed::Error { text: format!("User unknown{table}"), class: Class::VirtualAlias });
+                let table = if self.get("show_user_unknown_table_name") == "no" {
+                    ""
+                } else {
+                    " in virtual alias table"
+                };
+                return Ok(Listed::Error {
+                    text: format!("User unknown{table}"),
+                    class: Class::VirtualAlias,
+                });
             }
             Class::Default => "",
         };
@@ -446,10 +457,11 @@ impl Facts for World {
 
     async fn verify(&self, address: &Address) -> Result<Verified, Failed> {
         let address = address.to_string();
-        let (key, result) = match self.tables.get("probes").and_then(|rows| rows.iter().find(|(k, _)| *k == address)) {
-            Some((key, result)) => (key, result),
-            None => return Ok(Verified::Deliverable),
-        };
+        let (key, result) =
+            match self.tables.get("probes").and_then(|rows| rows.iter().find(|(k, _)| *k == address)) {
+                Some((key, result)) => (key, result),
+                None => return Ok(Verified::Deliverable),
+            };
         match result.split_once(' ').unwrap_or((result, "")) {
             ("undeliverable", why) => Ok(Verified::Undeliverable(why.into())),
             ("deferred", why) => Ok(Verified::Deferred(why.into())),
@@ -504,7 +516,10 @@ impl Dns for World {
                 Kind::Txt => Record::Txt(data.trim_matches('"').as_bytes().to_vec()),
                 Kind::Mx => {
                     let (preference, host) = data.split_once(' ').unwrap();
-                    Record::Mx { preference: preference.parse().unwrap(), host: host.trim_end_matches('.').into() }
+                    Record::Mx {
+                        preference: preference.parse().unwrap(),
+                        host: host.trim_end_matches('.').into(),
+                    }
                 }
                 _ => panic!("{kind:?}"),
             };
