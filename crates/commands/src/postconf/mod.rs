@@ -257,7 +257,7 @@ impl Files {
                 Err(fatal) => program.warning(&fatal.message),
             }
         }
-        let mut host = instance::host_facts(program, DEFAULT_DIRECTORY);
+        let mut host = instance::host_facts(&program.name, DEFAULT_DIRECTORY);
         host.config_directory = DEFAULT_DIRECTORY.to_string();
         let names = Names::new(&master);
         let view = instance::complete(View::new(Config { main, master, host }));
