@@ -66,6 +66,7 @@ pub fn is_ipv4(text: &[u8]) -> bool {
 //! Which texts are host names and which are addresses, by Postfix's rules: what it screens names with before it asks the
 //! DNS, and the answers after.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -167,6 +168,32 @@ pub fn literal_address(text: &[u8]) -> Option<&[u8]> {
         Some((tag, address)) if tag.eq_ignore_ascii_case(b"IPv6:") => is_ipv6(address).then_some(address),
         _ => is_ipv4(text).then_some(text),
 =======
+/// The address in what stands between the brackets of an address literal (RFC 5321 4.1.3): `192.0.2.1` or
+/// `IPv6:2001:db8::1`.
+pub fn literal_address(text: &[u8]) -> Option<&[u8]> {
+    match text.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case(b"IPv6:") => is_ipv6(address).then_some(address),
+        _ => is_ipv4(text).then_some(text),
+    }
+}
+
+/// Whether this is a host name once its non-ASCII labels are encoded (RFC 5890). Those are taken only where SMTPUTF8
+/// was asked for.
+pub fn is_utf8_hostname(name: &[u8], smtputf8: bool) -> bool {
+    if smtputf8 { is_hostname(&to_ascii(name)) } else { is_hostname(name) }
+}
+
+/// The name with its non-ASCII labels encoded (RFC 5890); as it is if that cannot be done.
+pub fn to_ascii(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.is_ascii() {
+        return Cow::Borrowed(name);
+    }
+    match std::str::from_utf8(name).ok().and_then(|name| idna::domain_to_ascii(name).ok()) {
+        Some(ascii) if !ascii.is_empty() => Cow::Owned(ascii.into_bytes()),
+        _ => Cow::Borrowed(name),
+    }
+}
+
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
