@@ -26,18 +26,12 @@ impl DsnStatus {
         self.class
     }
 
-<<<<<<< HEAD
     /// The second number: what it is about.
-=======
->>>>>>> tables
     pub const fn subject(self) -> u16 {
         self.subject
     }
 
-<<<<<<< HEAD
     /// The third number.
-=======
->>>>>>> tables
     pub const fn detail(self) -> u16 {
         self.detail
     }
