@@ -88,7 +88,9 @@ pub fn fuzz_action(data: &[u8]) {
     use AccessAction::*;
     let text = match AccessAction::parse(data) {
         Dunno => return,
-        Ok(text) | Reject(text) | Defer(text) | DeferIfPermit(text) | DeferIfReject(text) | Info(text) => text,
+        Ok(text) | Reject(text) | Defer(text) | DeferIfPermit(text) | DeferIfReject(text) | Info(text) => {
+            text
+        }
         Warn(text) | Hold(text) | Filter(text) | Redirect(text) | Bcc(text) | Prepend(text) => text,
         Discard { text, .. } | Restrictions(text) => text,
         Reply { code, text } => {

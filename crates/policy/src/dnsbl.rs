@@ -175,7 +175,8 @@ pub(crate) fn is_refusal(zone: &str, answer: Ipv4Addr) -> bool {
     let [a, b, c, d] = answer.octets();
     let zone = zone.to_ascii_lowercase();
     let of_zone = |suffix: &str| {
-        suffix.is_empty() || zone.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        suffix.is_empty()
+            || zone.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
     REFUSALS.iter().any(|(suffix, prefix, last)| {
         *prefix == [a, b, c] && last.is_none_or(|last| last == d) && of_zone(suffix)
@@ -203,7 +204,10 @@ mod tests {
             ("[[127..128].0.0.2]", "128.0.0.2", "129.0.0.2"),
         ] {
             let parsed = AddressPattern::parse(pattern).unwrap();
-            assert!(parsed.matches(yes.parse().unwrap()) && !parsed.matches(no.parse().unwrap()), "{pattern}");
+            assert!(
+                parsed.matches(yes.parse().unwrap()) && !parsed.matches(no.parse().unwrap()),
+                "{pattern}"
+            );
         }
     }
 

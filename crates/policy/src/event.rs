@@ -133,13 +133,32 @@ impl Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Info<'a> {
     /// A status code that speaks of another thing than what is rejected.
-    MappedStatus { from: String, class: &'static str, to: String },
-    CompatMynetworksStyle { style: &'a str, namaddr: &'a str },
-    CompatRelayDomainsForDomain { domain: String },
-    CompatRelayDomainsForAddress { address: String },
-    CompatRelayDomainsForClient { name: &'a str },
-    CompatRelayRestrictions { recipient: String, namaddr: &'a str },
-    CompatRelayBeforeRecipient { recipient: String, namaddr: &'a str },
+    MappedStatus {
+        from: String,
+        class: &'static str,
+        to: String,
+    },
+    CompatMynetworksStyle {
+        style: &'a str,
+        namaddr: &'a str,
+    },
+    CompatRelayDomainsForDomain {
+        domain: String,
+    },
+    CompatRelayDomainsForAddress {
+        address: String,
+    },
+    CompatRelayDomainsForClient {
+        name: &'a str,
+    },
+    CompatRelayRestrictions {
+        recipient: String,
+        namaddr: &'a str,
+    },
+    CompatRelayBeforeRecipient {
+        recipient: String,
+        namaddr: &'a str,
+    },
     CompatFingerprintDigest,
 }
 
@@ -184,52 +203,132 @@ impl fmt::Display for Info<'_> {
 pub enum Warning<'a> {
     UnknownRestriction(&'a str),
     /// Three lines: this one, [`NotAllowedForSecurity`](Self::NotAllowedForSecurity), [`UseDunno`](Self::UseDunno).
-    ReturnsOk { restriction: &'a str, target: String },
+    ReturnsOk {
+        restriction: &'a str,
+        target: String,
+    },
     NotAllowedForSecurity,
     UseDunno,
-    BareTable { class: &'static str, table: &'a str },
-    NeedsTable { restriction: &'a str, argument: &'a str },
+    BareTable {
+        class: &'static str,
+        table: &'a str,
+    },
+    NeedsTable {
+        restriction: &'a str,
+        argument: &'a str,
+    },
     NeedsDomain(&'a str),
     NeedsServer,
     NeedsNumber,
     UnexpectedTable(&'a str),
     PolicyService(&'a str),
     ReplyPattern(&'a str),
-    Ignored { what: &'a str, after: &'static str },
+    Ignored {
+        what: &'a str,
+        after: &'static str,
+    },
     NoSasl(&'a str),
     NoClientCertificate(&'static str),
-    CertificateLookup { fingerprint: &'a str, public_key_fingerprint: &'a str },
-    WillBeRemoved { restriction: &'static str, mail_name: &'a str, instead: &'static str },
+    CertificateLookup {
+        fingerprint: &'a str,
+        public_key_fingerprint: &'a str,
+    },
+    WillBeRemoved {
+        restriction: &'static str,
+        mail_name: &'a str,
+        instead: &'static str,
+    },
     NakedIpAddress,
     ReplyCode(String),
     // access tables
-    TableInTable { table: &'a str, value: String },
+    TableInTable {
+        table: &'a str,
+        value: String,
+    },
     DoNotSpecifyTables,
     DefineClass,
-    Recursion { table: &'a str, value: String },
+    Recursion {
+        table: &'a str,
+        value: String,
+    },
     ClassRecursion(&'a str),
-    EmptyValue { table: &'a str },
-    NoFilter { table: &'a str, datum: String },
-    NeedsTransport { table: &'a str, datum: String },
-    NeedsUserAtDomain { table: &'a str, datum: String },
-    NeedsHeader { table: &'a str, datum: String },
-    ProxyFilter { table: &'a str, action: &'static str },
-    NotInEtrn { table: &'a str, action: &'static str },
-    BeforeMail { table: &'a str, action: &'static str },
-    PrependTooLate { table: &'a str },
+    EmptyValue {
+        table: &'a str,
+    },
+    NoFilter {
+        table: &'a str,
+        datum: String,
+    },
+    NeedsTransport {
+        table: &'a str,
+        datum: String,
+    },
+    NeedsUserAtDomain {
+        table: &'a str,
+        datum: String,
+    },
+    NeedsHeader {
+        table: &'a str,
+        datum: String,
+    },
+    ProxyFilter {
+        table: &'a str,
+        action: &'static str,
+    },
+    NotInEtrn {
+        table: &'a str,
+        action: &'static str,
+    },
+    BeforeMail {
+        table: &'a str,
+        action: &'static str,
+    },
+    PrependTooLate {
+        table: &'a str,
+    },
     NoDomainInAddress(String),
-    MalformedUtf8 { server: &'a str, action: String },
+    MalformedUtf8 {
+        server: &'a str,
+        action: String,
+    },
     // the DNS and what leans on it
-    RblLookup { query: &'a str, why: String },
-    RblRefused { query: &'a str, answer: String },
-    RblTemplate { domain: &'a str, template: &'a str },
+    RblLookup {
+        query: &'a str,
+        why: String,
+    },
+    RblRefused {
+        query: &'a str,
+        answer: String,
+    },
+    RblTemplate {
+        domain: &'a str,
+        template: &'a str,
+    },
     RblReplyCode(String),
     MacroName(&'a str),
     MacroSyntax(String),
-    ServerLookup { record: &'static str, domain: String, why: &'static str },
-    ServerAddress { record: &'static str, host: &'a str, class: &'static str, name: String, why: String },
-    ServerAddressLimit { record: &'static str, limit: usize, class: &'static str, name: String },
-    MxBackupNetworks { address: String, host: &'a str },
+    ServerLookup {
+        record: &'static str,
+        domain: String,
+        why: &'static str,
+    },
+    ServerAddress {
+        record: &'static str,
+        host: &'a str,
+        class: &'static str,
+        name: String,
+        why: String,
+    },
+    ServerAddressLimit {
+        record: &'static str,
+        limit: usize,
+        class: &'static str,
+        name: String,
+    },
+    MxBackupNetworks {
+        address: String,
+        host: &'a str,
+    },
     VerifyService,
     // local_header_rewrite_clients
     RewriteClients(&'a str),
@@ -240,7 +339,9 @@ impl fmt::Display for Warning<'_> {
         use Warning::*;
         match self {
             UnknownRestriction(name) => write!(f, "unknown smtpd restriction: \"{name}\""),
-            ReturnsOk { restriction, target } => write!(f, "restriction {restriction} returns OK for {target}"),
+            ReturnsOk { restriction, target } => {
+                write!(f, "restriction {restriction} returns OK for {target}")
+            }
             NotAllowedForSecurity => f.write_str("this is not allowed for security reasons"),
             UseDunno => f.write_str("use DUNNO instead of OK if you want to make an exception"),
             BareTable { class, table } => write!(

@@ -70,6 +70,9 @@ pub fn session_value<'a>(
     }
 }
 
+/// The value of a name or a comparison, None if there is no such name, and what stands behind it.
+type Operand<'a, 't> = Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError>;
+
 struct Expansion<'e, 'a> {
     filter: &'e [u8],
     lookup: &'e dyn Fn(&str) -> Option<Cow<'a, [u8]>>,
@@ -124,11 +127,19 @@ impl<'a> Expansion<'_, 'a> {
             return Ok(());
         };
         if *colon != b':' {
-            return Err(syntax(format!("\":\" expected at: \"...{}}}>>>{}\"", lossy(if_set), start_of(rest))));
+            return Err(syntax(format!(
+                "\":\" expected at: \"...{}}}>>>{}\"",
+                lossy(if_set),
+                start_of(rest)
+            )));
         }
         let (if_not, rest) = operand(rest)?;
         if !rest.is_empty() {
-            return Err(syntax(format!("unexpected input at: \"...{}}}>>>{}\"", lossy(if_not), start_of(rest))));
+            return Err(syntax(format!(
+                "unexpected input at: \"...{}}}>>>{}\"",
+                lossy(if_not),
+                start_of(rest)
+            )));
         }
         if !is_set {
             self.text(if_not, out, depth)?;
@@ -148,7 +159,7 @@ impl<'a> Expansion<'_, 'a> {
     }
 
     /// A name, and the operator with what follows it.
-    fn named<'t>(&self, expression: &'t [u8]) -> Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError> {
+    fn named<'t>(&self, expression: &'t [u8]) -> Operand<'a, 't> {
         let len = expression.iter().take_while(|b| is_name_octet(**b)).count();
         let (name, rest) = expression.split_at(len);
         let rest = rest.trim_ascii_start();
@@ -161,11 +172,7 @@ impl<'a> Expansion<'_, 'a> {
     }
 
     /// `{a} == {b}`: `true` or nothing.
-    fn comparison<'t>(
-        &self,
-        expression: &'t [u8],
-        depth: usize,
-    ) -> Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError> {
+    fn comparison<'t>(&self, expression: &'t [u8], depth: usize) -> Operand<'a, 't> {
         let (left, rest) = bracketed(expression, b'{', b'}', expression)?;
         let rest = rest.trim_ascii_start();
         let (operator, rest) = rest.split_at(rest.iter().take_while(|b| b"<>!=".contains(b)).count());
@@ -179,7 +186,11 @@ impl<'a> Expansion<'_, 'a> {
             b">" => |o| o.is_gt(),
             _ => {
                 let all = r#""==" or "!=" or "<" or "<=" or ">=" or ">""#;
-                return Err(syntax(format!("{all} expected at: \"...{}}}>>>{}\"", lossy(left), start_of(rest))));
+                return Err(syntax(format!(
+                    "{all} expected at: \"...{}}}>>>{}\"",
+                    lossy(left),
+                    start_of(rest)
+                )));
             }
         };
         if !rest.starts_with(b"{") {
@@ -210,7 +221,12 @@ fn operand(text: &[u8]) -> Result<(&[u8], &[u8]), ExpandError> {
 }
 
 /// What stands in the brackets that `text` begins with, and what stands behind them.
-fn bracketed<'t>(text: &'t [u8], open: u8, close: u8, whole: &[u8]) -> Result<(&'t [u8], &'t [u8]), ExpandError> {
+fn bracketed<'t>(
+    text: &'t [u8],
+    open: u8,
+    close: u8,
+    whole: &[u8],
+) -> Result<(&'t [u8], &'t [u8]), ExpandError> {
     let mut depth = 0;
     for (at, b) in text.iter().enumerate() {
         depth += i32::from(*b == open) - i32::from(*b == close);
@@ -299,7 +315,9 @@ mod tests {
         let deep = format!("{}x{}", "${a?{".repeat(200), "}}".repeat(200));
         let lookup = |_: &str| Some(Cow::Borrowed(&b"A"[..]));
         let got = expand(deep.as_bytes(), b"A", &lookup);
-        assert!(matches!(got, Err(ExpandError::Syntax(why)) if why.starts_with("unreasonable macro call nesting")));
+        assert!(
+            matches!(got, Err(ExpandError::Syntax(why)) if why.starts_with("unreasonable macro call nesting"))
+        );
     }
 
     proptest::proptest! {

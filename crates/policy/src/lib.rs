@@ -31,8 +31,8 @@ pub use dnsbl::{AddressPattern, fuzz_pattern};
 pub use event::{Action, ActionLine, Event, Info, Warning};
 pub use expand::{ExpandError, expand, session_value};
 pub use facts::{
-    Asked, Class, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList, Resolved, Subject,
-    Table, Verified,
+    Asked, Class, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList, Resolved,
+    Subject, Table, Verified,
 };
 pub use list::{Item, List, Vocabulary, fuzz_list};
 pub use names::{NAMES, Name, Needs};

@@ -145,11 +145,12 @@ impl List {
 
     /// The first restriction that cannot be reached, and the one that ends the list before it.
     pub(crate) fn unreachable(&self) -> Option<(&str, &Item)> {
-        let ends = |item: &Item| match item.restriction {
-            Restriction::Plain(Plain::Permit | Plain::Reject | Plain::Defer | Plain::CheckRelayDomains) => true,
-            _ => false,
+        let ends = |item: &Item| {
+            use Plain::{CheckRelayDomains, Defer, Permit, Reject};
+            matches!(item.restriction, Restriction::Plain(Permit | Reject | Defer | CheckRelayDomains))
         };
-        let warns = |n: usize| n > 0 && self.items[n - 1].restriction == Restriction::Plain(Plain::WarnIfReject);
+        let warns =
+            |n: usize| n > 0 && self.items[n - 1].restriction == Restriction::Plain(Plain::WarnIfReject);
         let at = (0..self.items.len()).find(|n| ends(&self.items[*n]) && !warns(*n))?;
         self.items.get(at + 1).map(|item| (self.name(&self.items[at]), item))
     }
@@ -265,7 +266,8 @@ impl Parser<'_> {
                 Ok(Restriction::ServerTable(whose, record, table))
             }
             Takes::DnsList(list) => {
-                let name = DnsListName::parse(argument.ok_or(Mistake::NeedsDomain)?).map_err(Mistake::Pattern)?;
+                let name =
+                    DnsListName::parse(argument.ok_or(Mistake::NeedsDomain)?).map_err(Mistake::Pattern)?;
                 Ok(Restriction::DnsList(list, name))
             }
             Takes::Server => {
@@ -378,8 +380,10 @@ mod tests {
         check("A_class", &["Error A_class: unknown smtpd restriction: \"A_class\""]);
         check(
             "check_client_access",
-            &["Error check_client_access: restriction check_client_access: bad argument \"check_client_access\": \
-               need maptype:mapname"],
+            &[
+                "Error check_client_access: restriction check_client_access: bad argument \"check_client_access\": \
+               need maptype:mapname",
+            ],
         );
         check(
             "check_client_access permit",

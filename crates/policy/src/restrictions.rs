@@ -187,7 +187,8 @@ impl Restrictions {
         facts: &F,
     ) -> Result<(), Reply> {
         // RFC 5321 4.5.1: the bare postmaster is always taken.
-        if session.recipient.is_none_or(|recipient| recipient.as_bytes().eq_ignore_ascii_case(b"postmaster")) {
+        if session.recipient.is_none_or(|recipient| recipient.as_bytes().eq_ignore_ascii_case(b"postmaster"))
+        {
             return Ok(());
         }
         state.recipient_is_checked = false;
@@ -348,11 +349,13 @@ impl Restrictions {
             let list = if relay { &self.relay } else { &self.recipient };
             let verdict = evaluation.run(list, evaluation.recipient_target()).await;
             if relay && compatibility.relay_restrictions && matches!(verdict, Ok(Verdict::Dunno)) {
-                evaluation.say_compat(|recipient, namaddr| Info::CompatRelayRestrictions { recipient, namaddr });
+                evaluation
+                    .say_compat(|recipient, namaddr| Info::CompatRelayRestrictions { recipient, namaddr });
             }
             let is_first = relay == relay_first;
             if verdict.is_err() && is_first && compatibility.relay_before_recipient_restrictions {
-                evaluation.say_compat(|recipient, namaddr| Info::CompatRelayBeforeRecipient { recipient, namaddr });
+                evaluation
+                    .say_compat(|recipient, namaddr| Info::CompatRelayBeforeRecipient { recipient, namaddr });
             }
             verdict?;
         }
@@ -418,17 +421,17 @@ impl Restrictions {
 
     /// Whether a list holds one of the restrictions that keep a host from relaying for everybody.
     fn can_refuse(&self, list: &List, depth: usize) -> bool {
+        let of_class = |class: usize| {
+            let list = self.classes.get(class).filter(|_| depth < self.classes.len());
+            list.is_some_and(|list| self.can_refuse(list, depth + 1))
+        };
         let mut items = list.items().iter();
         while let Some(item) = items.next() {
             match &item.restriction {
                 Restriction::Plain(Plain::WarnIfReject) => drop(items.next()),
                 Restriction::Plain(Plain::Permit) => return false,
                 Restriction::Plain(plain) if KEEPS_FROM_RELAYING.contains(plain) => return true,
-                Restriction::Class(class) if depth < self.classes.len() => {
-                    if self.classes.get(*class).is_some_and(|list| self.can_refuse(list, depth + 1)) {
-                        return true;
-                    }
-                }
+                Restriction::Class(class) if of_class(*class) => return true,
                 _ => {}
             }
         }

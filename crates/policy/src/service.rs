@@ -101,9 +101,9 @@ mod tests {
 
     fn check(text: &str, expect: Result<(&str, u64, &str), &str>) {
         let got = PolicyService::parse(text, &PolicySettings::default());
-        let got = got.as_ref().map(|s| {
-            (s.endpoint.as_str(), s.settings.timeout.as_secs(), s.settings.default_action.as_str())
-        });
+        let got = got
+            .as_ref()
+            .map(|s| (s.endpoint.as_str(), s.settings.timeout.as_secs(), s.settings.default_action.as_str()));
         assert_eq!(got.map_err(String::as_str), expect, "{text}");
     }
 
@@ -112,11 +112,17 @@ mod tests {
         let action = "451 4.3.5 Server configuration problem";
         check("unix:private/policy", Ok(("unix:private/policy", 100, action)));
         check("{ inet:[::1]:1 }", Ok(("inet:[::1]:1", 100, action)));
-        check("{inet:x:1 timeout=1m, { default_action = DEFER_IF_PERMIT a, b } }", Ok(("inet:x:1", 60, "DEFER_IF_PERMIT a, b")));
+        check(
+            "{inet:x:1 timeout=1m, { default_action = DEFER_IF_PERMIT a, b } }",
+            Ok(("inet:x:1", 60, "DEFER_IF_PERMIT a, b")),
+        );
         check("{ inet:x:1, default_action=DUNNO }", Ok(("inet:x:1", 100, "DUNNO")));
         check("{ }", Err("empty policy service: \"{ }\""));
         check("{ inet:x:1", Err("policy service syntax error: missing '}' in \"{ inet:x:1\""));
-        check("{ inet:x:1, timeout = 1 }", Err("malformed option: missing '=' after attribute name: \"...timeout...\""));
+        check(
+            "{ inet:x:1, timeout = 1 }",
+            Err("malformed option: missing '=' after attribute name: \"...timeout...\""),
+        );
         check("{ inet:x:1, timeout=0 }", Err("invalid timeout: 0 (min 1)"));
         check("{ inet:x:1, timeout=1y }", Err("timeout: bad time value or unit: 1y"));
         check("{ inet:x:1, try_limit=x }", Err("bad numerical configuration: try_limit = x"));

@@ -46,7 +46,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
                 let flow = self.check_host_access(table, reverse_name, inner).await?;
                 self.forbidding_permit(flow, name, reverse_name.as_bytes())
             }
-            Access::Helo => self.check_domain_access(table, self.session.helo(), ReplyClass::Helo, target).await,
+            Access::Helo => {
+                self.check_domain_access(table, self.session.helo(), ReplyClass::Helo, target).await
+            }
             Access::Etrn => {
                 self.check_domain_access(table, self.session.etrn_domain, ReplyClass::Etrn, target).await
             }
@@ -225,7 +227,11 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             }
             AccessAction::Defer(text) => {
                 let (status, text) = self.status_and_text(DsnStatus::new(4, 7, 1), text, &target);
-                self.reject(settings.access_map_defer_code, status, target.rejected(or(text, "Access denied")))
+                self.reject(
+                    settings.access_map_defer_code,
+                    status,
+                    target.rejected(or(text, "Access denied")),
+                )
             }
             AccessAction::Reply { code, text } => {
                 let default = DsnStatus::new((code / 100) as u8, 7, 1);
@@ -281,17 +287,13 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         match action {
             AccessAction::Hold(text) => self.hold(hit, text, target),
             AccessAction::Filter(destination) => self.filter(hit, destination, target),
-            AccessAction::Redirect(address) => {
-                if self.takes_address(hit, "REDIRECT", address) {
-                    self.trigger(Action::Redirect, "REDIRECT", address, target);
-                    self.state.effects.redirect = Some(Bytes::copy_from_slice(address));
-                }
+            AccessAction::Redirect(address) if self.takes_address(hit, "REDIRECT", address) => {
+                self.trigger(Action::Redirect, "REDIRECT", address, target);
+                self.state.effects.redirect = Some(Bytes::copy_from_slice(address));
             }
-            AccessAction::Bcc(address) => {
-                if self.takes_address(hit, "BCC", address) {
-                    self.trigger(Action::Bcc, "BCC", address, target);
-                    self.state.effects.bcc.push(Bytes::copy_from_slice(address));
-                }
+            AccessAction::Bcc(address) if self.takes_address(hit, "BCC", address) => {
+                self.trigger(Action::Bcc, "BCC", address, target);
+                self.state.effects.bcc.push(Bytes::copy_from_slice(address));
             }
             AccessAction::Prepend(header) => self.prepend(hit, header),
             _ => {}

@@ -10,7 +10,11 @@ use crate::text::domain_part;
 use mail::{Address, DsnStatus, Reply};
 
 impl<'a, F: Facts> Evaluation<'a, F> {
-    pub(super) async fn resolve(&mut self, sender: Option<&Address>, address: &Address) -> Result<Resolved, Reply> {
+    pub(super) async fn resolve(
+        &mut self,
+        sender: Option<&Address>,
+        address: &Address,
+    ) -> Result<Resolved, Reply> {
         match self.facts.resolve(sender, address).await {
             Ok(resolved) => Ok(resolved),
             // Postfix: whatever the reason, the client is to come again.

@@ -6,8 +6,8 @@ use super::{Evaluation, Flow, ReplyClass, Step, Target};
 use crate::event::Warning;
 use crate::facts::{Facts, Failed, MatchList, Subject};
 use mail::DsnStatus;
-use mail::dns::{Kind, Record};
 use mail::Reply;
+use mail::dns::{Kind, Record};
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     pub(super) async fn permit_mx_backup(&mut self, name: &str) -> Step<'a> {
@@ -67,7 +67,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             match self.facts.host_addresses(host).await {
                 Ok(addresses) => {
                     for address in addresses {
-                        let own = self.facts.matches(MatchList::OwnAddresses, Subject::Address(address)).await;
+                        let own =
+                            self.facts.matches(MatchList::OwnAddresses, Subject::Address(address)).await;
                         if own == Ok(true) {
                             return Ok(true);
                         }

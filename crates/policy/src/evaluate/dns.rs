@@ -55,7 +55,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         if !is_hostname(name.as_bytes()) || is_address(name.as_bytes()) {
             return Err((DnsError::NotFound, Failure::InvalidName));
         }
-        let answer = self.facts.dns().query(name, kind).await.map_err(|failure| ((&failure).into(), failure))?;
+        let answer =
+            self.facts.dns().query(name, kind).await.map_err(|failure| ((&failure).into(), failure))?;
         let is_null_mx = |record: &Record| matches!(record, Record::Mx { host, .. } if host.is_empty());
         match answer.records.iter().any(is_null_mx) {
             true => Err((DnsError::NullMx, Failure::NoData)),

@@ -40,9 +40,7 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             }
             DnsList::RejectDomain(whose) => self.reject_rhsbl(whose, zone).await,
             DnsList::PermitClientDomain => match self.whose(Whose::Client) {
-                Some((client, _)) => {
-                    self.permit_listed(domain_query(client, zone), zone, client, name).await
-                }
+                Some((client, _)) => self.permit_listed(domain_query(client, zone), zone, client, name).await,
                 None => Ok(Flow::Dunno),
             },
         }
@@ -81,7 +79,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             return Ok(Flow::Dunno);
         };
         match self.listing(domain_query(what, zone), zone).await {
-            Listing::Yes(text) => self.reject_listed(zone, &text, &Target::new(what, target.class, None)).await,
+            Listing::Yes(text) => {
+                self.reject_listed(zone, &text, &Target::new(what, target.class, None)).await
+            }
             Listing::No | Listing::Unknown => Ok(Flow::Dunno),
         }
     }
@@ -121,7 +121,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             return Listing::No;
         };
         match self.query(&query, Kind::A).await {
-            Ok(answer) if self.is_listing(&answer, zone, &query) => Listing::Yes(self.list_text(&query).await),
+            Ok(answer) if self.is_listing(&answer, zone, &query) => {
+                Listing::Yes(self.list_text(&query).await)
+            }
             Ok(_) | Err((DnsError::NotFound, _)) => Listing::No,
             Err((error, failure)) => {
                 let why = lookup_error(&query, error, &failure);

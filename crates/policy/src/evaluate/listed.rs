@@ -67,7 +67,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             Listed::No(class) => {
                 let (code, table) = match class {
                     Class::Local => (settings.unknown_local_recipient_reject_code, "local recipient"),
-                    Class::VirtualMailbox => (settings.unknown_virtual_mailbox_reject_code, "virtual mailbox"),
+                    Class::VirtualMailbox => {
+                        (settings.unknown_virtual_mailbox_reject_code, "virtual mailbox")
+                    }
                     Class::VirtualAlias => (settings.unknown_virtual_alias_reject_code, "virtual alias"),
                     Class::Relay => (settings.unknown_relay_recipient_reject_code, "relay recipient"),
                     Class::Default => return Ok(Flow::Dunno),
@@ -90,7 +92,13 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     }
 
     /// With the words of transport_maps.
-    fn reject_as_routed(&mut self, code: u16, default: DsnStatus, text: &str, target: &Target<'a>) -> Step<'a> {
+    fn reject_as_routed(
+        &mut self,
+        code: u16,
+        default: DsnStatus,
+        text: &str,
+        target: &Target<'a>,
+    ) -> Step<'a> {
         let (status, text) = split_status(default, text.as_bytes());
         let status = self.status_for(status, target.class);
         self.reject_for(Notice::Bounce, code, status, target.rejected(text))

@@ -23,7 +23,7 @@ use crate::names::{Access, Plain};
 use crate::restrictions::Restrictions;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::state::{Refusal, Notice, State};
+use crate::state::{Notice, Refusal, State};
 use mail::{Address, DsnStatus, Reply};
 use std::borrow::Cow;
 use std::fmt;
@@ -107,13 +107,19 @@ enum ListRef<'a> {
 enum After {
     Nothing,
     /// Whoever permits here could be anybody: `restriction` with what it looked at.
-    ForbidPermit { restriction: String, target: String },
+    ForbidPermit {
+        restriction: String,
+        target: String,
+    },
     /// A source-routed recipient is permitted by no table.
     DistrustPermit,
     /// It was the default action of a policy server.
     DefaultAction,
     /// Other keys of a client certificate come next.
-    NextCertificateKey { table: crate::facts::Table, keys: Vec<crate::list::CertificateKey> },
+    NextCertificateKey {
+        table: crate::facts::Table,
+        keys: Vec<crate::list::CertificateKey>,
+    },
 }
 
 /// Lists within lists, at most.
@@ -309,7 +315,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             Plain::RejectSenderLoginMismatch
             | Plain::RejectAuthenticatedSenderLoginMismatch
             | Plain::RejectKnownSenderLoginMismatch
-            | Plain::RejectUnauthenticatedSenderLoginMismatch => self.reject_login_mismatch(plain, name).await,
+            | Plain::RejectUnauthenticatedSenderLoginMismatch => {
+                self.reject_login_mismatch(plain, name).await
+            }
             Plain::PermitAuthDestination => self.permit_auth_destination(name).await,
             Plain::PermitMxBackup => self.permit_mx_backup(name).await,
             Plain::RejectUnauthDestination => self.reject_unauth_destination(false).await,

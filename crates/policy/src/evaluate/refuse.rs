@@ -4,12 +4,12 @@ use super::{Evaluation, Flow, POLICY, ReplyClass, Step, Target};
 use crate::event::{Action, ActionLine, Event, Info, Warning};
 use crate::facts::{Facts, Failed, MatchList, Subject};
 use crate::settings::TempfailAction;
-use crate::state::{Refusal, Notice};
+use crate::state::{Notice, Refusal};
 use crate::text::printable;
 use mail::{DsnStatus, Reply};
 
-/// A reply is cut to so many octets, without CRLF: RFC 5321 4.5.3.1.5.
-const REPLY_LIMIT: usize = 510;
+/// A reply is cut to so many octets (the default of `line_length_limit`). Postfix 3.7 means to cut at 510 but does not.
+const REPLY_LIMIT: usize = 2048;
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     /// Refuses, or says so in the log and goes on where `warn_if_reject` is in force.
@@ -17,7 +17,13 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         self.reject_for(POLICY, code, status, text)
     }
 
-    pub(super) fn reject_for(&mut self, notice: Notice, code: u16, status: DsnStatus, text: Vec<u8>) -> Step<'a> {
+    pub(super) fn reject_for(
+        &mut self,
+        notice: Notice,
+        code: u16,
+        status: DsnStatus,
+        text: Vec<u8>,
+    ) -> Step<'a> {
         let refusal = Refusal { notice, code, status, text };
         if self.warn_if_reject.is_none() || !notice.can_be_a_warning() {
             return Err(self.refuse(refusal));
@@ -47,7 +53,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         self.state.notices.insert(refusal.notice);
         let Refusal { mut code, status, text, .. } = self.with_valid_code(refusal);
         let head_len = format!("{code} {status} ").len();
-        let text = printable(&text[..text.len().min(REPLY_LIMIT - head_len)], b' ', self.settings().smtputf8_enable);
+        let text =
+            printable(&text[..text.len().min(REPLY_LIMIT - head_len)], b' ', self.settings().smtputf8_enable);
         if self.settings().soft_bounce && code >= 500 {
             code -= 100;
         }
@@ -70,7 +77,12 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         match failed {
             Failed::TryLater => {
                 let text = [b"<", name, b">: Temporary lookup failure"].concat();
-                self.refuse(Refusal { notice: Notice::Data, code: 451, status: DsnStatus::new(4, 3, 0), text })
+                self.refuse(Refusal {
+                    notice: Notice::Data,
+                    code: 451,
+                    status: DsnStatus::new(4, 3, 0),
+                    text,
+                })
             }
             Failed::Misconfigured => self.server_error(),
         }
@@ -114,7 +126,12 @@ impl<'a, F: Facts> Evaluation<'a, F> {
 
     /// Permits, and says so in the log where `smtpd_log_access_permit_actions` has the action. With the table that
     /// permits, if one does.
-    pub(super) async fn permit(&mut self, action: &str, target: &Target<'_>, table: Option<&str>) -> Step<'a> {
+    pub(super) async fn permit(
+        &mut self,
+        action: &str,
+        target: &Target<'_>,
+        table: Option<&str>,
+    ) -> Step<'a> {
         // what is put off in the end is not said to be permitted
         if !self.settings().smtpd_log_access_permit_actions || self.defer_if_permit.is_some() {
             return Ok(Flow::Permit);

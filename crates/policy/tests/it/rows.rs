@@ -118,7 +118,8 @@ impl<'t> Peer<'t> {
         let mut said = Vec::new();
         self.talk(world, restrictions, &mut said);
         let log = std::mem::take(&mut *world.log.lock().unwrap());
-        let (mut requests, lines): (Vec<String>, Vec<String>) = log.into_iter().partition(|l| l.starts_with("P "));
+        let (mut requests, lines): (Vec<String>, Vec<String>) =
+            log.into_iter().partition(|l| l.starts_with("P "));
         said.append(&mut requests);
         said.extend(lines);
         said
@@ -240,7 +241,7 @@ impl<'t> Peer<'t> {
 }
 
 /// A session that has just begun.
-pub fn bare_session(client: &Client) -> Session<'_> {
+pub(crate) fn bare_session(client: &Client) -> Session<'_> {
     Session {
         command: Command::Connect,
         client,

@@ -6,8 +6,9 @@ use mail::keys::{Extensions, Key, Search, address_keys};
 use mail::{Address, Client};
 use policy::settings::Compatibility;
 use policy::{
-    Asked, Class, Event, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList, PolicyService,
-    Request, Resolved, Response, Restrictions, Settings, Sources, Subject, Table, TempfailAction, Verified,
+    Asked, Class, Event, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList,
+    PolicyService, Request, Resolved, Response, Restrictions, Settings, Sources, Subject, Table,
+    TempfailAction, Verified,
 };
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,16 +19,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 #[derive(Default)]
-pub struct World {
+pub(crate) struct World {
     main: HashMap<String, String>,
     zone: Vec<(String, String, String)>,
     tables: HashMap<String, Vec<(String, String)>>,
     policy: HashMap<String, String>,
-    pub log: Mutex<Vec<String>>,
+    pub(crate) log: Mutex<Vec<String>>,
 }
 
 /// Runs a future that never waits.
-pub fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("a world in memory never waits"),
@@ -48,7 +49,7 @@ impl Clone for World {
 
 impl World {
     /// From the sections at the top of a row file.
-    pub fn new(head: &str) -> World {
+    pub(crate) fn new(head: &str) -> World {
         let mut world = World::default();
         let mut section: Vec<&str> = Vec::new();
         for line in head.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -64,7 +65,9 @@ impl World {
                 (["table", name], _) => {
                     let is_quoted = line.starts_with('"');
                     let key_len = match is_quoted {
-                        true => line.rfind('"').unwrap() + line[line.rfind('"').unwrap()..].find(' ').unwrap(),
+                        true => {
+                            line.rfind('"').unwrap() + line[line.rfind('"').unwrap()..].find(' ').unwrap()
+                        }
                         false => line.find([' ', '\t']).unwrap(),
                     };
                     let (key, value) = line.split_at(key_len);
@@ -81,7 +84,7 @@ impl World {
     }
 
     /// Takes `name = value`.
-    pub fn set(&mut self, line: &str) {
+    pub(crate) fn set(&mut self, line: &str) {
         let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
         self.main.insert(name.trim().into(), value.trim().into());
     }
@@ -96,7 +99,7 @@ impl World {
         value.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
-    pub fn restrictions(&self) -> Restrictions {
+    pub(crate) fn restrictions(&self) -> Restrictions {
         let classes = self.words("smtpd_restriction_classes");
         let is_old = self.get("compatibility_level").parse::<f32>().unwrap_or(0.0) < 1.0;
         let relay_default = "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination";
@@ -273,7 +276,8 @@ impl World {
         let name = name.to_lowercase();
         let below = format!(".{name}");
         let here: Vec<_> = self.zone.iter().filter(|(n, ..)| *n == name).collect();
-        let fault = |k: &str| here.iter().any(|(_, fault, data)| fault == k && (data.is_empty() || data == kind));
+        let fault =
+            |k: &str| here.iter().any(|(_, fault, data)| fault == k && (data.is_empty() || data == kind));
         if fault("!SERVFAIL") {
             return Err(Failure::ServerFailure { rcode: 2 });
         }
@@ -433,8 +437,15 @@ impl Facts for World {
             Class::VirtualMailbox => "virtual_mailbox_maps",
             Class::Relay => "relay_recipient_maps",
             Class::VirtualAlias => {
-                let table = if self.get("show_user_unknown_table_name") == "no" { "" } else { " in virtual alias table" };
-                return Ok(Listed::Error { text: format!("User unknown{table}"), class: Class::VirtualAlias });
+                let table = if self.get("show_user_unknown_table_name") == "no" {
+                    ""
+                } else {
+                    " in virtual alias table"
+                };
+                return Ok(Listed::Error {
+                    text: format!("User unknown{table}"),
+                    class: Class::VirtualAlias,
+                });
             }
             Class::Default => "",
         };
@@ -446,10 +457,11 @@ impl Facts for World {
 
     async fn verify(&self, address: &Address) -> Result<Verified, Failed> {
         let address = address.to_string();
-        let (key, result) = match self.tables.get("probes").and_then(|rows| rows.iter().find(|(k, _)| *k == address)) {
-            Some((key, result)) => (key, result),
-            None => return Ok(Verified::Deliverable),
-        };
+        let (key, result) =
+            match self.tables.get("probes").and_then(|rows| rows.iter().find(|(k, _)| *k == address)) {
+                Some((key, result)) => (key, result),
+                None => return Ok(Verified::Deliverable),
+            };
         match result.split_once(' ').unwrap_or((result, "")) {
             ("undeliverable", why) => Ok(Verified::Undeliverable(why.into())),
             ("deferred", why) => Ok(Verified::Deferred(why.into())),
@@ -504,7 +516,10 @@ impl Dns for World {
                 Kind::Txt => Record::Txt(data.trim_matches('"').as_bytes().to_vec()),
                 Kind::Mx => {
                     let (preference, host) = data.split_once(' ').unwrap();
-                    Record::Mx { preference: preference.parse().unwrap(), host: host.trim_end_matches('.').into() }
+                    Record::Mx {
+                        preference: preference.parse().unwrap(),
+                        host: host.trim_end_matches('.').into(),
+                    }
                 }
                 _ => panic!("{kind:?}"),
             };
