@@ -259,7 +259,7 @@ impl Task<'_> {
             preference,
             is_authentic,
         };
-        if hostname::is_host_address(host.as_bytes())
+        if hostname::is_address(host.as_bytes())
             && let Ok(address) = host.parse()
             && self.settings().inet_protocols.allows(address)
         {

@@ -133,7 +133,7 @@ fn split(text: &str) -> Result<(&str, &str), &'static str> {
 }
 
 fn is_host(host: &str) -> bool {
-    hostname::is_host_address(host.as_bytes()) || hostname::is_hostname(to_ascii(host).as_bytes())
+    hostname::is_address(host.as_bytes()) || hostname::is_hostname(to_ascii(host).as_bytes())
 }
 
 fn to_ascii(host: &str) -> Cow<'_, str> {

@@ -70,6 +70,9 @@ pub fn session_value<'a>(
     }
 }
 
+/// The value of a name or a comparison, None if there is no such name, and what stands behind it.
+type Operand<'a, 't> = Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError>;
+
 struct Expansion<'e, 'a> {
     filter: &'e [u8],
     lookup: &'e dyn Fn(&str) -> Option<Cow<'a, [u8]>>,
@@ -156,7 +159,7 @@ impl<'a> Expansion<'_, 'a> {
     }
 
     /// A name, and the operator with what follows it.
-    fn named<'t>(&self, expression: &'t [u8]) -> Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError> {
+    fn named<'t>(&self, expression: &'t [u8]) -> Operand<'a, 't> {
         let len = expression.iter().take_while(|b| is_name_octet(**b)).count();
         let (name, rest) = expression.split_at(len);
         let rest = rest.trim_ascii_start();
@@ -169,11 +172,7 @@ impl<'a> Expansion<'_, 'a> {
     }
 
     /// `{a} == {b}`: `true` or nothing.
-    fn comparison<'t>(
-        &self,
-        expression: &'t [u8],
-        depth: usize,
-    ) -> Result<(Option<Cow<'a, [u8]>>, &'t [u8]), ExpandError> {
+    fn comparison<'t>(&self, expression: &'t [u8], depth: usize) -> Operand<'a, 't> {
         let (left, rest) = bracketed(expression, b'{', b'}', expression)?;
         let rest = rest.trim_ascii_start();
         let (operator, rest) = rest.split_at(rest.iter().take_while(|b| b"<>!=".contains(b)).count());

@@ -145,11 +145,9 @@ impl List {
 
     /// The first restriction that cannot be reached, and the one that ends the list before it.
     pub(crate) fn unreachable(&self) -> Option<(&str, &Item)> {
-        let ends = |item: &Item| match item.restriction {
-            Restriction::Plain(Plain::Permit | Plain::Reject | Plain::Defer | Plain::CheckRelayDomains) => {
-                true
-            }
-            _ => false,
+        let ends = |item: &Item| {
+            use Plain::{CheckRelayDomains, Defer, Permit, Reject};
+            matches!(item.restriction, Restriction::Plain(Permit | Reject | Defer | CheckRelayDomains))
         };
         let warns =
             |n: usize| n > 0 && self.items[n - 1].restriction == Restriction::Plain(Plain::WarnIfReject);

@@ -421,17 +421,17 @@ impl Restrictions {
 
     /// Whether a list holds one of the restrictions that keep a host from relaying for everybody.
     fn can_refuse(&self, list: &List, depth: usize) -> bool {
+        let of_class = |class: usize| {
+            let list = self.classes.get(class).filter(|_| depth < self.classes.len());
+            list.is_some_and(|list| self.can_refuse(list, depth + 1))
+        };
         let mut items = list.items().iter();
         while let Some(item) = items.next() {
             match &item.restriction {
                 Restriction::Plain(Plain::WarnIfReject) => drop(items.next()),
                 Restriction::Plain(Plain::Permit) => return false,
                 Restriction::Plain(plain) if KEEPS_FROM_RELAYING.contains(plain) => return true,
-                Restriction::Class(class) if depth < self.classes.len() => {
-                    if self.classes.get(*class).is_some_and(|list| self.can_refuse(list, depth + 1)) {
-                        return true;
-                    }
-                }
+                Restriction::Class(class) if of_class(*class) => return true,
                 _ => {}
             }
         }

@@ -120,7 +120,8 @@ def settle(start, mark):
 
 
 NOISE = re.compile(r"^((dis)?connect from|lost connection|QID: client=|warning: .* lookup error for|(warning|error): .*(open|file|/var/lib)|"
-                   r"warning: problem talking to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve)")
+                   r"warning: problem talking to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve|"
+                   r"improper command pipelining|warning: Illegal address syntax)")
 
 
 def keep(lines):
@@ -183,6 +184,7 @@ def converse(port, line):
             say("VRFY " + options["vrfy"], "VRFY")
         if "pipeline" in options:
             say("NOOP\r\nNOOP")
+            say(None)
         if sender != "-":
             utf8 = " SMTPUTF8" if "utf8" in options else ""
             say(f"MAIL FROM:<{'' if sender == '<>' else sender}>{utf8}", "MAIL")

@@ -94,7 +94,7 @@ impl Resolver {
             Err(NativeError::TryAgain) => return ClientName::unknown(NameStatus::Temporary),
             Err(_) => return client,
         };
-        if hostname::is_host_address(name.as_bytes()) {
+        if hostname::is_address(name.as_bytes()) {
             client.warnings.push(format!("numeric hostname: {name}"));
             return client;
         }

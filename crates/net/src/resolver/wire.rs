@@ -222,7 +222,7 @@ impl<'a> Found<'a> {
         };
         if host.is_empty() {
             self.records.push(data);
-        } else if hostname::is_host_address(host.as_bytes()) {
+        } else if hostname::is_address(host.as_bytes()) {
             self.notes.push(gripe("numeric"));
             self.records.push(data);
         } else if let Err(flaw) = hostname::check(host.as_bytes(), true) {

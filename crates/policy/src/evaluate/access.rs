@@ -287,17 +287,13 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         match action {
             AccessAction::Hold(text) => self.hold(hit, text, target),
             AccessAction::Filter(destination) => self.filter(hit, destination, target),
-            AccessAction::Redirect(address) => {
-                if self.takes_address(hit, "REDIRECT", address) {
-                    self.trigger(Action::Redirect, "REDIRECT", address, target);
-                    self.state.effects.redirect = Some(Bytes::copy_from_slice(address));
-                }
+            AccessAction::Redirect(address) if self.takes_address(hit, "REDIRECT", address) => {
+                self.trigger(Action::Redirect, "REDIRECT", address, target);
+                self.state.effects.redirect = Some(Bytes::copy_from_slice(address));
             }
-            AccessAction::Bcc(address) => {
-                if self.takes_address(hit, "BCC", address) {
-                    self.trigger(Action::Bcc, "BCC", address, target);
-                    self.state.effects.bcc.push(Bytes::copy_from_slice(address));
-                }
+            AccessAction::Bcc(address) if self.takes_address(hit, "BCC", address) => {
+                self.trigger(Action::Bcc, "BCC", address, target);
+                self.state.effects.bcc.push(Bytes::copy_from_slice(address));
             }
             AccessAction::Prepend(header) => self.prepend(hit, header),
             _ => {}

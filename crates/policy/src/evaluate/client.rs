@@ -7,7 +7,7 @@ use crate::restrictions::SaidOnce;
 use crate::session::{Command, NameStatus};
 use crate::state::Notice;
 use mail::DsnStatus;
-use mail::hostname::{is_host_address, is_hostname, is_utf8_hostname, literal_address};
+use mail::hostname::{is_address, is_hostname, is_utf8_hostname, literal_address};
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     /// `reject_unknown_client_hostname`: there is no name, or it has another address.
@@ -173,9 +173,7 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     pub(super) fn reject_invalid_helo_hostname(&mut self) -> Step<'a> {
         match self.helo_name()? {
             None => Ok(Flow::Dunno),
-            Some(helo) if is_hostname(without_dot(helo)) || is_host_address(without_dot(helo)) => {
-                Ok(Flow::Dunno)
-            }
+            Some(helo) if is_hostname(without_dot(helo)) || is_address(without_dot(helo)) => Ok(Flow::Dunno),
             Some(helo) => {
                 let code = self.settings().invalid_hostname_reject_code;
                 self.reject(code, DsnStatus::new(5, 5, 2), helo_target(helo).rejected("Invalid name"))

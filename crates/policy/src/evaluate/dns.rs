@@ -5,7 +5,7 @@ use super::{Evaluation, Flow, ReplyClass, Step, Target};
 use crate::facts::Facts;
 use mail::DsnStatus;
 use mail::dns::{Answer, Failure, Kind, Record};
-use mail::hostname::{is_host_address, is_hostname, to_ascii};
+use mail::hostname::{is_address, is_hostname, to_ascii};
 
 /// How a query ended; what is further down outweighs what is further up when several were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +38,13 @@ impl DnsError {
 impl From<&Failure> for DnsError {
     fn from(failure: &Failure) -> DnsError {
         match failure {
-            Failure::NoSuchDomain | Failure::NoData | Failure::InvalidName => DnsError::NotFound,
+            Failure::NoSuchDomain | Failure::NoData | Failure::InvalidName | Failure::AliasLoop => {
+                DnsError::NotFound
+            }
             // FORMERR
             Failure::ServerFailure { rcode: 1 } => DnsError::Failed,
-            Failure::ServerFailure { .. } | Failure::Timeout => DnsError::TryLater,
-            Failure::Malformed => DnsError::Malformed,
+            Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed => DnsError::TryLater,
+            Failure::InvalidData => DnsError::Malformed,
         }
     }
 }
@@ -50,7 +52,7 @@ impl From<&Failure> for DnsError {
 impl<'a, F: Facts> Evaluation<'a, F> {
     /// Looks up records of one kind. A name that cannot be one is not asked for.
     pub(super) async fn query(&self, name: &str, kind: Kind) -> Result<Answer, (DnsError, Failure)> {
-        if !is_hostname(name.as_bytes()) || is_host_address(name.as_bytes()) {
+        if !is_hostname(name.as_bytes()) || is_address(name.as_bytes()) {
             return Err((DnsError::NotFound, Failure::InvalidName));
         }
         let answer =

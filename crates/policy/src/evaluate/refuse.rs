@@ -8,8 +8,8 @@ use crate::state::{Notice, Refusal};
 use crate::text::printable;
 use mail::{DsnStatus, Reply};
 
-/// A reply is cut to so many octets, without CRLF: RFC 5321 4.5.3.1.5.
-const REPLY_LIMIT: usize = 510;
+/// A reply is cut to so many octets (the default of `line_length_limit`). Postfix 3.7 means to cut at 510 but does not.
+const REPLY_LIMIT: usize = 2048;
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     /// Refuses, or says so in the log and goes on where `warn_if_reject` is in force.

@@ -8,7 +8,7 @@ use crate::event::Warning;
 use crate::facts::{Facts, Table};
 use crate::names::{ServerRecord, Whose};
 use mail::dns::{Answer, Failure, Kind, Record};
-use mail::hostname::{is_host_address, literal_address};
+use mail::hostname::{is_address, literal_address};
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     pub(super) async fn check_server_access(
@@ -74,7 +74,7 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         };
         let mut addresses_left = self.settings().dns_rr_list_limit;
         for server in servers {
-            if is_host_address(server.as_bytes()) {
+            if is_address(server.as_bytes()) {
                 if let Some(hit) = self.look_up_network(table, server.as_bytes()).await {
                     return Some(hit);
                 }

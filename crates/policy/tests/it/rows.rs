@@ -241,7 +241,7 @@ impl<'t> Peer<'t> {
 }
 
 /// A session that has just begun.
-pub fn bare_session(client: &Client) -> Session<'_> {
+pub(crate) fn bare_session(client: &Client) -> Session<'_> {
     Session {
         command: Command::Connect,
         client,

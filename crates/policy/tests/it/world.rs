@@ -19,16 +19,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 #[derive(Default)]
-pub struct World {
+pub(crate) struct World {
     main: HashMap<String, String>,
     zone: Vec<(String, String, String)>,
     tables: HashMap<String, Vec<(String, String)>>,
     policy: HashMap<String, String>,
-    pub log: Mutex<Vec<String>>,
+    pub(crate) log: Mutex<Vec<String>>,
 }
 
 /// Runs a future that never waits.
-pub fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("a world in memory never waits"),
@@ -49,7 +49,7 @@ impl Clone for World {
 
 impl World {
     /// From the sections at the top of a row file.
-    pub fn new(head: &str) -> World {
+    pub(crate) fn new(head: &str) -> World {
         let mut world = World::default();
         let mut section: Vec<&str> = Vec::new();
         for line in head.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// Takes `name = value`.
-    pub fn set(&mut self, line: &str) {
+    pub(crate) fn set(&mut self, line: &str) {
         let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
         self.main.insert(name.trim().into(), value.trim().into());
     }
@@ -99,7 +99,7 @@ impl World {
         value.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
-    pub fn restrictions(&self) -> Restrictions {
+    pub(crate) fn restrictions(&self) -> Restrictions {
         let classes = self.words("smtpd_restriction_classes");
         let is_old = self.get("compatibility_level").parse::<f32>().unwrap_or(0.0) < 1.0;
         let relay_default = "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination";
