@@ -177,6 +177,7 @@ async fn expire_returns_with_the_last_reason() {
 async fn reload_takes_new_parameters_and_transports() {
     let (mut w, id) = deferred().await;
     w.reload_without("smtp");
+    w.settle().await;
     let other = w.send("a@b", &["v@y"]);
     w.settle().await;
     assert!(w.is_queued(other));
