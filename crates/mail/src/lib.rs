@@ -8,6 +8,7 @@ pub mod dns;
 pub mod dsn;
 pub mod envelope;
 pub mod header;
+pub mod keys;
 pub mod outcome;
 pub mod queue_id;
 pub mod reply;
