@@ -9,6 +9,7 @@ pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod keys;
+pub mod hostname;
 pub mod outcome;
 pub mod queue_id;
 pub mod reply;
