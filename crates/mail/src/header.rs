@@ -10,7 +10,7 @@ mod scan;
 pub use addresses::{AddressList, Token};
 pub use name::{Name, Role};
 pub use quoting::{quote, unquote};
-pub use scan::{End, Event, Scanner};
+pub use scan::{End, Event, Scanner, fuzz_header_scanner};
 
 /// One header field, unfolded: its lines without their ends, parted by `\n`, as a table of header_checks sees them.
 ///
@@ -64,6 +64,14 @@ impl Field {
         Name::of(self.name())
     }
 
+    /// Puts addresses in the place of the value, folded.
+    pub fn set_addresses(&mut self, list: &AddressList) {
+        self.text.truncate(self.name_len);
+        self.text.extend_from_slice(b": ");
+        self.text.append(&mut list.print());
+        fold(&mut self.text);
+    }
+
     /// Writes the field with CRLF line ends. What is beyond `header_size_limit` octets is cut off.
     pub fn write_to(&self, out: &mut Vec<u8>, header_size_limit: usize) {
         let mut start = 0;
@@ -91,6 +99,20 @@ impl Field {
             self.text.push(b'\n');
         }
         self.text.extend_from_slice(until_nul(text));
+    }
+}
+
+/// Joins lines as long as what comes out is shorter than 70 octets.
+fn fold(text: &mut [u8]) {
+    let mut start = 0;
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', text).collect();
+    for (index, &newline) in ends.iter().enumerate() {
+        let end = ends.get(index + 1).copied().unwrap_or(text.len());
+        if end - start < 70 {
+            text[newline] = b' ';
+        } else {
+            start = newline + 1;
+        }
     }
 }
 
