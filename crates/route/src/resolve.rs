@@ -7,7 +7,7 @@ use crate::{Maps, NameList, Router};
 use mail::Address;
 use mail::header::addresses::{Token, print_internal, scan};
 use mail::header::quote;
-use mail::hostname::{is_host_address, is_utf8_hostname, literal_address};
+use mail::hostname::{is_address, is_utf8_hostname, literal_address};
 use mail::keys::Search;
 use std::fmt;
 use std::net::IpAddr;
@@ -195,7 +195,7 @@ impl Router {
             return Err(Unresolved::BadAddress { recipient });
         } else if is_utf8_hostname(domain, settings.smtputf8_enable) {
             return Ok(Target { recipient, is_local });
-        } else if settings.resolve_numeric_domain && is_host_address(domain) {
+        } else if settings.resolve_numeric_domain && is_address(domain) {
             let literal = [b"[", domain, b"]"].concat();
             let is_local = is_local || self.is_local(&literal).await?;
             return Ok(Target { recipient: Address::from_parts(recipient.local(), &literal), is_local });
