@@ -79,7 +79,8 @@ pub fn is_ipv4(text: &[u8]) -> bool {
         .split(|b| *b == b'.')
         .map(|part| {
             (!part.is_empty() && part.len() <= 16 && part.iter().all(u8::is_ascii_digit)).then(|| {
-                part.iter().fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+                part.iter()
+                    .fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
             })
         })
         .collect();

@@ -187,7 +187,8 @@ mod tests {
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         let _filler: Vec<_> = (0..8)
             .map(|_| {
-                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+                let socket =
+                    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
                 socket.set_nonblocking(true).unwrap();
                 let _ = socket.connect(&address.into());
                 socket
@@ -209,7 +210,10 @@ mod tests {
 
         let strict = Dialer { bind_address_enforce: true, ..lax };
         let error = strict.connect(&server).await.unwrap_err();
-        assert_eq!((error.to_string(), error.status().to_string()), ("server configuration error".into(), "4.4.0".into()));
+        assert_eq!(
+            (error.to_string(), error.status().to_string()),
+            ("server configuration error".into(), "4.4.0".into())
+        );
         assert_eq!(error.warning().as_deref(), Some(warning));
 
         let from = Dialer { bind_address: Some("127.0.0.2".parse().unwrap()), ..dialer() };
@@ -230,6 +234,9 @@ mod tests {
 
         let long = "x".repeat(108);
         let error = dialer().connect_unix("mail.example", Path::new(&long)).await.unwrap_err();
-        assert_eq!((error.to_string(), error.status().to_string()), ("Server configuration error".into(), "4.3.5".into()));
+        assert_eq!(
+            (error.to_string(), error.status().to_string()),
+            ("Server configuration error".into(), "4.3.5".into())
+        );
     }
 }

@@ -68,7 +68,8 @@ impl<K: Clone + Eq + Hash, C> IdleCache<K, C> {
     /// Keeps a connection. It is given back if it may not be used again, so that one can take leave of it.
     pub fn put(&self, key: K, reusable: Reusable<C>) -> Result<(), C> {
         let IdleLimits { idle_time, reuse_time, reuse_count, connections } = self.limits;
-        let is_worn = reuse_count != 0 && reusable.uses >= reuse_count || reusable.opened.elapsed() >= reuse_time;
+        let is_worn =
+            reuse_count != 0 && reusable.uses >= reuse_count || reusable.opened.elapsed() >= reuse_time;
         if is_worn || idle_time.is_zero() || connections == 0 {
             return Err(reusable.connection);
         }

@@ -64,9 +64,18 @@ impl Listener {
                 Err(error) => match error.raw_os_error() {
                     // accept(2): the client is gone, or the network had something to say about it
                     Some(
-                        libc::ECONNABORTED | libc::EINTR | libc::ENETDOWN | libc::EPROTO | libc::ENOPROTOOPT
-                        | libc::EHOSTDOWN | libc::ENONET | libc::EHOSTUNREACH | libc::EOPNOTSUPP | libc::ENETUNREACH
-                        | libc::ETIMEDOUT | libc::EPERM,
+                        libc::ECONNABORTED
+                        | libc::EINTR
+                        | libc::ENETDOWN
+                        | libc::EPROTO
+                        | libc::ENOPROTOOPT
+                        | libc::EHOSTDOWN
+                        | libc::ENONET
+                        | libc::EHOSTUNREACH
+                        | libc::EOPNOTSUPP
+                        | libc::ENETUNREACH
+                        | libc::ETIMEDOUT
+                        | libc::EPERM,
                     ) => {}
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                         warn(format!("accept connection: {}", error_text(&error)));
@@ -145,7 +154,8 @@ mod tests {
     async fn no_more_than_may_be_served() {
         let listener = listener("127.0.0.1:0", 1);
         let address = listener.local_address().unwrap();
-        let clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = listener.accept(quiet).await.unwrap();
         assert_eq!(first.peer, clients[0].local_addr().ok());
         assert!(timeout(Duration::from_millis(20), listener.accept(quiet)).await.is_err());

@@ -413,8 +413,12 @@ async fn lookup(resolver: &Resolver, name: &str, kind: Kind) -> Lookup {
 fn class_of(lookup: &Lookup) -> Class {
     match &lookup.outcome {
         Ok(_) => Class::Found,
-        Err(Failure::NoSuchDomain | Failure::NoData | Failure::InvalidName | Failure::AliasLoop) => Class::NotFound,
-        Err(Failure::ServerFailure { rcode: 2 | 4 | 5 } | Failure::Timeout | Failure::Malformed) => Class::Retry,
+        Err(Failure::NoSuchDomain | Failure::NoData | Failure::InvalidName | Failure::AliasLoop) => {
+            Class::NotFound
+        }
+        Err(Failure::ServerFailure { rcode: 2 | 4 | 5 } | Failure::Timeout | Failure::Malformed) => {
+            Class::Retry
+        }
         Err(Failure::ServerFailure { .. }) => Class::Fail,
         Err(Failure::InvalidData) => Class::Invalid,
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::testing::NameServer;
 use crate::Services;
+use crate::testing::NameServer;
 use std::time::Duration;
 
 /// The first part was put to Debian's Postfix; the texts and codes are its own.
@@ -165,7 +165,8 @@ async fn settings_change_the_list() {
     let protocols = |ipv4, ipv6| Settings { inet_protocols: InetProtocols { ipv4, ipv6 }, ..s() };
     let lookup = |dns, native| Settings { host_lookup: HostLookup { dns, native }, ..s() };
     let own = |address: &str| Settings { own_addresses: vec![address.parse().unwrap()], ..s() };
-    let no_ipv6 = format!("5.4.4 {NOT_FOUND} name=six.example type=A: Host found but no data record of requested type");
+    let no_ipv6 =
+        format!("5.4.4 {NOT_FOUND} name=six.example type=A: Host found but no data record of requested type");
     for (case, settings, nexthop, expect) in [
         (
             "any",
@@ -195,7 +196,12 @@ async fn settings_change_the_list() {
             "one.example[192.0.2.11]:25 two.example[192.0.2.12]:25 two.example[192.0.2.13]:25",
         ),
         ("no address of the family", protocols(true, false), "six.example", &no_ipv6),
-        ("we are the second exchanger", own("192.0.2.13"), "many.example", "one.example[192.0.2.11]:25 one.example[2001:db8::11]:25"),
+        (
+            "we are the second exchanger",
+            own("192.0.2.13"),
+            "many.example",
+            "one.example[192.0.2.11]:25 one.example[2001:db8::11]:25",
+        ),
         (
             "lmtp has no exchangers and no loops",
             Settings { protocol: Protocol::Lmtp, ..own("192.0.2.33") },
@@ -223,12 +229,7 @@ async fn settings_change_the_list() {
             "4.4.4 unable to look up host broken.example: Temporary failure in name resolution",
         ),
         ("native, search domain", lookup(false, true), "[single]", "single[192.0.2.50]:25"),
-        (
-            "res_defnames",
-            Settings { defnames: true, ..s() },
-            "[single]",
-            "single[192.0.2.50]:25",
-        ),
+        ("res_defnames", Settings { defnames: true, ..s() }, "[single]", "single[192.0.2.50]:25"),
         (
             "ignore_mx_lookup_error",
             Settings { ignore_mx_lookup_error: true, ..s() },
@@ -299,7 +300,8 @@ fn both_families_get_room() {
         ("46", 1, "4"),
         ("64", 1, "6"),
     ] {
-        let mut list: Vec<Server> = families.chars().enumerate().map(|(at, family)| server(at, family)).collect();
+        let mut list: Vec<Server> =
+            families.chars().enumerate().map(|(at, family)| server(at, family)).collect();
         balance(&mut list, limit);
         let got: String = list.iter().map(|s| if s.address.is_ipv4() { '4' } else { '6' }).collect();
         assert_eq!(got, expect, "{families} {limit}");

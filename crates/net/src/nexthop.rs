@@ -93,7 +93,12 @@ impl Nexthop {
                 NexthopError::UnknownService { service: service.to_string() }
             }
         })?;
-        Ok(Nexthop { text: text.to_string(), host: host.to_string(), port, is_bracketed: text.starts_with('[') })
+        Ok(Nexthop {
+            text: text.to_string(),
+            host: host.to_string(),
+            port,
+            is_bracketed: text.starts_with('['),
+        })
     }
 
     /// The host as the DNS knows it (RFC 5891).
@@ -117,7 +122,11 @@ fn split(text: &str) -> Result<(&str, &str), &'static str> {
     // RFC 5321 4.1.3
     match host.split_at_checked("IPv6:".len()) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
-            if hostname::is_ipv6(address.as_bytes()) { Ok((address, service)) } else { Err("malformed IPv6 address") }
+            if hostname::is_ipv6(address.as_bytes()) {
+                Ok((address, service))
+            } else {
+                Err("malformed IPv6 address")
+            }
         }
         _ => Ok((host, service)),
     }
@@ -140,7 +149,9 @@ impl fmt::Display for NexthopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NexthopError::Syntax { flaw, text } => write!(f, "{flaw} in server description: {text}"),
-            NexthopError::BadPort { port, text } => write!(f, "bad network port: {port} for destination: {text}"),
+            NexthopError::BadPort { port, text } => {
+                write!(f, "bad network port: {port} for destination: {text}")
+            }
             NexthopError::UnknownService { service } => write!(f, "unknown service: {service}/tcp"),
         }
     }
@@ -172,7 +183,10 @@ mod tests {
             ("[mx.example.com", flaw("missing \"]\" in server description: [mx.example.com")),
             ("[mx.example.com]25", flaw("garbage after \"]\" in server description: [mx.example.com]25")),
             (":25", flaw("missing host information in server description: :25")),
-            ("2001:db8::1", flaw("valid hostname or network address required in server description: 2001:db8::1")),
+            (
+                "2001:db8::1",
+                flaw("valid hostname or network address required in server description: 2001:db8::1"),
+            ),
             ("a..b", flaw("valid hostname or network address required in server description: a..b")),
             ("", flaw("missing host information in server description: ")),
             ("[]", flaw("valid hostname or network address required in server description: []")),
@@ -184,7 +198,11 @@ mod tests {
             ("a.example:nosuch", flaw("unknown service: nosuch/tcp")),
         ] {
             let got = Nexthop::parse(text, "smtp", &services);
-            assert_eq!(got.map(|n| (n.host, n.port, n.is_bracketed)).map_err(|e| e.to_string()), expect, "{text}");
+            assert_eq!(
+                got.map(|n| (n.host, n.port, n.is_bracketed)).map_err(|e| e.to_string()),
+                expect,
+                "{text}"
+            );
         }
     }
 
@@ -192,13 +210,24 @@ mod tests {
     fn destinations() {
         let services = Services::from_file("/nonexistent");
         let parse = |text, protocol, service| Destination::parse(text, protocol, service, &services);
-        let Ok(Destination::Inet(two)) = parse("[a.example]:26, b.example", Protocol::Smtp, "smtp") else { panic!() };
-        assert_eq!(two.iter().map(|n| (&n.text[..], n.port)).collect::<Vec<_>>(), [("[a.example]:26", 26), ("b.example", 25)]);
-        assert_eq!(parse("unix:private/lmtp", Protocol::Lmtp, "24"), Ok(Destination::Unix("private/lmtp".into())));
+        let Ok(Destination::Inet(two)) = parse("[a.example]:26, b.example", Protocol::Smtp, "smtp") else {
+            panic!()
+        };
+        assert_eq!(
+            two.iter().map(|n| (&n.text[..], n.port)).collect::<Vec<_>>(),
+            [("[a.example]:26", 26), ("b.example", 25)]
+        );
+        assert_eq!(
+            parse("unix:private/lmtp", Protocol::Lmtp, "24"),
+            Ok(Destination::Unix("private/lmtp".into()))
+        );
         let Ok(Destination::Inet(one)) = parse("inet:a.example", Protocol::Lmtp, "24") else { panic!() };
         assert_eq!((&one[0].text[..], one[0].port), ("a.example", 24));
         assert!(parse("unix:private/lmtp", Protocol::Smtp, "smtp").is_err());
         assert!(parse(" , ", Protocol::Smtp, "smtp").is_err());
-        assert_eq!(Nexthop::parse("b\u{fc}cher.example", "25", &services).unwrap().ascii_host(), "xn--bcher-kva.example");
+        assert_eq!(
+            Nexthop::parse("b\u{fc}cher.example", "25", &services).unwrap().ascii_host(),
+            "xn--bcher-kva.example"
+        );
     }
 }

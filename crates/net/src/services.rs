@@ -61,8 +61,11 @@ mod tests {
     fn rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("services");
-        std::fs::write(&path, "smtp 2525/tcp\nmx\t77/tcp mail # x\nmx 78/udp\n# q 1/tcp\nbad x/tcp\nmx 79/tcp\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "smtp 2525/tcp\nmx\t77/tcp mail # x\nmx 78/udp\n# q 1/tcp\nbad x/tcp\nmx 79/tcp\n",
+        )
+        .unwrap();
         let services = Services::from_file(path.to_str().unwrap());
         for (service, expect) in [
             ("smtp", Some(25)),

@@ -1,6 +1,7 @@
 //! The envelope: sender and recipients rewritten, copies added, aliases expanded, duplicates left out.
 
-use super::{Context, Facts, Incoming, Options, Trouble};
+use super::{Context, Facts, Incoming, Options, Received, Trouble};
+use mail::header::quote;
 use mail::{Address, Notify, Recipient, xtext};
 use route::Router;
 use route::canonical::{MapFailed, Place};
@@ -32,6 +33,7 @@ pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &
         context,
         options: message.options,
         smtputf8: message.envelope.smtputf8,
+        by_smtp: matches!(message.received, Received::Smtp(_)),
         done: Vec::with_capacity(given.len()),
         seen: HashSet::new(),
         expanded: Vec::new(),
@@ -71,6 +73,7 @@ struct Recipients<'c> {
     context: &'c Context,
     options: Options,
     smtputf8: bool,
+    by_smtp: bool,
     done: Vec<Recipient>,
     /// Of those that are there already.
     seen: HashSet<Vec<u8>>,
@@ -83,7 +86,11 @@ impl Recipients<'_> {
         let router = &self.context.router;
         let original = given.original.clone().unwrap_or_else(|| given.address.clone());
         let address = self.rewrite(&given.address).await;
-        let orcpt = given.orcpt.clone().or_else(|| self.default_orcpt(&address));
+        // Over SMTP it is what RCPT TO said, otherwise what cleanup made of it.
+        let orcpt = match self.by_smtp {
+            true => given.orcpt.clone().or_else(|| self.default_orcpt(&quote(given.address.as_bytes()))),
+            false => given.orcpt.clone().or_else(|| self.default_orcpt(address.as_bytes())),
+        };
         let recipient = Recipient { address, original: Some(original), orcpt, notify: given.notify };
         let copy = if self.options.add_bcc {
             checked(router.recipient_bcc(&recipient.address).await, self.facts).flatten()
@@ -116,13 +123,13 @@ impl Recipients<'_> {
     }
 
     /// RFC 3461 5.2.1: an original recipient for those who have none.
-    fn default_orcpt(&self, address: &Address) -> Option<bytes::Bytes> {
-        if address.is_null() {
+    fn default_orcpt(&self, address: &[u8]) -> Option<bytes::Bytes> {
+        if address.is_empty() {
             return None;
         }
-        let is_utf8 = self.smtputf8 && !address.as_bytes().is_ascii();
+        let is_utf8 = self.smtputf8 && !address.is_ascii();
         let kind = if is_utf8 { &b"utf-8;"[..] } else { b"rfc822;" };
-        Some([kind, &xtext::encode(address.as_bytes())].concat().into())
+        Some([kind, &xtext::encode(address)].concat().into())
     }
 
     /// Expands virtual aliases.

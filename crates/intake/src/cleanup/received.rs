@@ -3,12 +3,13 @@
 use super::{Incoming, Settings};
 use mail::Client;
 use mail::header::quote;
+use std::sync::Arc;
 
 /// How a message came, as far as the envelope does not say.
 #[derive(Clone, Debug)]
 pub enum Received {
     /// By SMTP, from the envelope's client.
-    Smtp(Option<TlsSession>),
+    Smtp(Option<Arc<TlsSession>>),
     /// Through `sendmail` and the maildrop, by this uid.
     Local { uid: u32 },
     /// Made by the mail system.
@@ -64,7 +65,7 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
     let (id, date, name) = (message.id, &message.date, &settings.myhostname);
     let mail_name = &settings.mail_name;
     match &message.received {
-        Received::Smtp(tls) => write_smtp(settings, message, tls.as_ref(), &mut line),
+        Received::Smtp(tls) => write_smtp(settings, message, tls.as_deref(), &mut line),
         Received::Local { uid } => {
             line(format!("Received: by {name} ({mail_name}, from userid {uid})").as_bytes());
             line(format!("\tid {id}; {date}").as_bytes());

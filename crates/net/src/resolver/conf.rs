@@ -146,7 +146,10 @@ mod tests {
             // the last of domain and search counts
             ("search a b\ndomain c\n", ResolvConf { search: vec!["c".into()], ..default() }),
             ("domain c\nsearch .\n", ResolvConf { search: vec![".".into()], ..default() }),
-            ("nameserver [192.0.2.1]:5353\n", ResolvConf { servers: vec![server("192.0.2.1:5353")], ..default() }),
+            (
+                "nameserver [192.0.2.1]:5353\n",
+                ResolvConf { servers: vec![server("192.0.2.1:5353")], ..default() },
+            ),
             ("nameserver fe80::1%7\n", ResolvConf { servers: vec![server("[fe80::1%7]:53")], ..default() }),
         ] {
             assert_eq!(ResolvConf::parse(text), expect, "{text:?}");

@@ -11,9 +11,9 @@ mod wire;
 
 pub use cache::CacheLimits;
 pub use conf::ResolvConf;
+pub(crate) use names::addresses;
 pub use names::{ClientName, NameStatus, NativeError};
 pub use wire::fuzz_dns_reply;
-pub(crate) use names::addresses;
 pub(crate) use wire::kind_name;
 
 use crate::hosts::Hosts;
@@ -132,7 +132,8 @@ impl Resolver {
         let Options { defnames, dnsrch, .. } = self.options;
         let mut domains = Vec::new();
         if !name.ends_with('.') && if dots == 0 { defnames } else { dnsrch } {
-            domains = if conf.search.is_empty() { own_domain().into_iter().collect() } else { conf.search.clone() };
+            domains =
+                if conf.search.is_empty() { own_domain().into_iter().collect() } else { conf.search.clone() };
             domains.truncate(if dnsrch { usize::MAX } else { 1 });
         }
         let mut candidates: Vec<String> = domains.iter().map(|domain| format!("{name}.{domain}")).collect();
@@ -227,7 +228,9 @@ fn conclude(reply: Reply, authentic: bool, ttl_so_far: u32) -> Step {
     let fail = |failure, ttl| Step::End { outcome: Err(failure), notes: Vec::new(), ttl };
     match reply.content {
         Content::Malformed => fail(Failure::Malformed, 0),
-        Content::Nothing { ttl } if reply.rcode == 0 => fail(Failure::NoData, ttl.unwrap_or(0).min(ttl_so_far)),
+        Content::Nothing { ttl } if reply.rcode == 0 => {
+            fail(Failure::NoData, ttl.unwrap_or(0).min(ttl_so_far))
+        }
         Content::Nothing { ttl } => fail(Failure::NoSuchDomain, ttl.unwrap_or(0).min(ttl_so_far)),
         // NXDOMAIN is about the end of the chain
         Content::Alias { .. } if reply.rcode != 0 => fail(Failure::NoSuchDomain, 0),

@@ -89,7 +89,9 @@ async fn every_outcome_is_told_from_the_others() {
 #[tokio::test]
 async fn a_failure_names_the_end_of_the_alias() {
     let server = NameServer::start(ZONE).await;
-    for (name, expect) in [("broken-alias.example", "nowhere.example"), ("nowhere.example", "nowhere.example")] {
+    for (name, expect) in
+        [("broken-alias.example", "nowhere.example"), ("nowhere.example", "nowhere.example")]
+    {
         assert_eq!(server.resolver().lookup(name, Kind::Mx).await.name, expect);
     }
 }
@@ -154,7 +156,14 @@ async fn nobody_listens() {
 async fn answers_are_kept_and_failures_are_not() {
     let server = NameServer::start(ZONE).await;
     let resolver = server.resolver_with("options attempts:1\n", "", Duration::from_secs(5));
-    for name in ["a.example", "A.EXAMPLE", "nowhere.example", "nowhere.example", "servfail.example", "servfail.example"] {
+    for name in [
+        "a.example",
+        "A.EXAMPLE",
+        "nowhere.example",
+        "nowhere.example",
+        "servfail.example",
+        "servfail.example",
+    ] {
         let _ = resolver.lookup(name, Kind::A).await;
     }
     let expect = ["a.example A", "nowhere.example A", "servfail.example A", "servfail.example A"];
@@ -179,7 +188,8 @@ async fn many_questions_at_once() {
 async fn native_lookups_know_hosts_and_search_domains() {
     let server = NameServer::start(ZONE).await;
     let hosts = "192.0.2.77 a.example mail\n::7 mail\n192.0.2.78 only4.example\n";
-    let resolver = server.resolver_with("options timeout:1 attempts:1\nsearch search.example\n", hosts, Duration::ZERO);
+    let resolver =
+        server.resolver_with("options timeout:1 attempts:1\nsearch search.example\n", hosts, Duration::ZERO);
     let ipv4 = InetProtocols { ipv4: true, ipv6: false };
     let ipv6 = InetProtocols { ipv4: false, ipv6: true };
     for (name, protocols, expect) in [
@@ -227,8 +237,10 @@ async fn clients_have_the_names_that_lead_back_to_them() {
         six.example AAAA 2001:db8::1",
     )
     .await;
-    let hosts = "192.0.2.43 hosts.example alias.example\n192.0.2.44 hosts2.example\n192.0.2.45 hosts2.example\n";
-    let resolver = server.resolver_with("options timeout:1 attempts:1\nsearch search.example\n", hosts, Duration::ZERO);
+    let hosts =
+        "192.0.2.43 hosts.example alias.example\n192.0.2.44 hosts2.example\n192.0.2.45 hosts2.example\n";
+    let resolver =
+        server.resolver_with("options timeout:1 attempts:1\nsearch search.example\n", hosts, Duration::ZERO);
     use NameStatus::{Forged, Ok, Permanent, Temporary};
     for (address, name, status, reverse, reverse_status, warning) in [
         (
@@ -256,7 +268,14 @@ async fn clients_have_the_names_that_lead_back_to_them() {
             "hostname broken.example does not resolve to address 192.0.2.35: Temporary failure in name resolution",
         ),
         ("192.0.2.36", "unknown", Permanent, "unknown", Permanent, "numeric hostname: 192.0.2.36"),
-        ("192.0.2.37", "unknown", Permanent, "unknown", Permanent, "valid_hostname: misplaced hyphen: bad_-.example"),
+        (
+            "192.0.2.37",
+            "unknown",
+            Permanent,
+            "unknown",
+            Permanent,
+            "valid_hostname: misplaced hyphen: bad_-.example",
+        ),
         ("192.0.2.38", "unknown", Temporary, "unknown", Temporary, ""),
         ("192.0.2.39", "a.example", Ok, "a.example", Ok, ""),
         ("192.0.2.40", "c.example", Ok, "c.example", Ok, ""),

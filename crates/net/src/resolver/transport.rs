@@ -40,7 +40,9 @@ pub(super) async fn exchange(
             match ask(server, conf.use_vc, question, flags, patience).await {
                 Ok(reply) => match reply.rcode {
                     NOERROR | NXDOMAIN => return Ok(reply),
-                    SERVFAIL | NOTIMP | REFUSED => failure = Failure::ServerFailure { rcode: reply.rcode as u8 },
+                    SERVFAIL | NOTIMP | REFUSED => {
+                        failure = Failure::ServerFailure { rcode: reply.rcode as u8 }
+                    }
                     other => return Err(Failure::ServerFailure { rcode: other.min(255) as u8 }),
                 },
                 Err(_) => all_replied = false,

@@ -58,13 +58,25 @@ pub(crate) struct Reply {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Records of the kind, for the name that the aliases led to.
-    Records { records: Vec<Record>, name: String, ttl: u32, notes: Vec<String> },
+    Records {
+        records: Vec<Record>,
+        name: String,
+        ttl: u32,
+        notes: Vec<String>,
+    },
     /// Only records that name impossible hosts.
-    InvalidData { notes: Vec<String> },
+    InvalidData {
+        notes: Vec<String>,
+    },
     /// Aliases whose end is not in the reply.
-    Alias { name: String, ttl: u32 },
+    Alias {
+        name: String,
+        ttl: u32,
+    },
     /// Nothing. `ttl` is how long that holds, where the server says so (RFC 2308).
-    Nothing { ttl: Option<u32> },
+    Nothing {
+        ttl: Option<u32>,
+    },
     Malformed,
 }
 
@@ -101,7 +113,11 @@ impl Question {
     pub(crate) fn read(&self, id: u16, packet: &[u8]) -> Received {
         let Ok(message) = Message::from_octets(packet) else { return Received::Other };
         let header = message.header();
-        if !header.qr() || header.id() != id || header.opcode() != Opcode::QUERY || !self.is_asked_in(&message) {
+        if !header.qr()
+            || header.id() != id
+            || header.opcode() != Opcode::QUERY
+            || !self.is_asked_in(&message)
+        {
             return Received::Other;
         }
         if header.tc() {
@@ -273,7 +289,9 @@ fn read_data<'a>(record: ParsedRecord<'a, &'a [u8]>, kind: Kind) -> Result<Optio
             target: presentation(data.target()),
         }),
         // Tlsa has a parser of its own in `domain` that its generic record reader does not reach
-        Kind::Tlsa => record.to_record::<UnknownRecordData<&[u8]>>()?.and_then(|record| read_tlsa(record.data().data())),
+        Kind::Tlsa => {
+            record.to_record::<UnknownRecordData<&[u8]>>()?.and_then(|record| read_tlsa(record.data().data()))
+        }
         Kind::Soa => data!(Soa<Host>, data => Record::Soa(presentation(data.mname()))),
     })
 }
@@ -336,7 +354,8 @@ pub fn fuzz_dns_reply(data: &[u8]) {
     ];
     let id = data.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
     for kind in KINDS {
-        let asked = Message::from_octets(data).ok().and_then(|m| m.first_question().map(|q| q.qname().to_string()));
+        let asked =
+            Message::from_octets(data).ok().and_then(|m| m.first_question().map(|q| q.qname().to_string()));
         if let Some(question) = Question::new(asked.as_deref().unwrap_or("example.com"), kind) {
             question.read(id, data);
         }

@@ -96,7 +96,10 @@ fn every_kind_of_record() {
         Record::Cname(host())
     );
     let strings = || Txt::from_octets(b"\x03abc\x02de".to_vec()).unwrap();
-    assert_eq!(one(Kind::Txt, &|b| b.push((at(), ttl(1), strings())).unwrap()), Record::Txt(b"abcde".to_vec()));
+    assert_eq!(
+        one(Kind::Txt, &|b| b.push((at(), ttl(1), strings())).unwrap()),
+        Record::Txt(b"abcde".to_vec())
+    );
     assert_eq!(
         one(Kind::Srv, &|b| b.push((at(), ttl(1), Srv::new(1, 2, 25, name("mx.example.com")))).unwrap()),
         Record::Srv { priority: 1, weight: 2, port: 25, target: host() }
@@ -150,7 +153,10 @@ fn names_that_are_none_are_dropped_with_a_note() {
         "numeric domain name in resource data of MX record for mail.example.com: 192.0.2.20".into(),
     ];
     let records = vec![Record::Mx { preference: 10, host: "192.0.2.20".into() }];
-    assert_eq!(got, Content::Records { records, name: "mail.example.com".into(), ttl: 9, notes: notes.clone() });
+    assert_eq!(
+        got,
+        Content::Records { records, name: "mail.example.com".into(), ttl: 9, notes: notes.clone() }
+    );
 
     let got = content(Kind::Mx, |b| b.push((name("mail.example.com"), ttl(9), mx("bad_-.example"))).unwrap());
     assert_eq!(got, Content::InvalidData { notes: notes[..2].to_vec() });

@@ -175,7 +175,8 @@ impl Zone {
         builder.push((name, kind, Class::IN)).unwrap();
         let mut builder = builder.answer();
         let ttl = Ttl::from_secs(60);
-        let matching = self.records.iter().filter(|(n, k, _)| *n == owner && (*k == kind || *k == Rtype::CNAME));
+        let matching =
+            self.records.iter().filter(|(n, k, _)| *n == owner && (*k == kind || *k == Rtype::CNAME));
         let mut is_empty = true;
         for (_, kind, data) in matching {
             is_empty = false;
@@ -185,7 +186,9 @@ impl Zone {
                 Rtype::AAAA => builder.push((name, ttl, Aaaa::new(data.parse().unwrap()))),
                 Rtype::CNAME => builder.push((name, ttl, Cname::new(host(data)))),
                 Rtype::PTR => builder.push((name, ttl, Ptr::new(host(data)))),
-                Rtype::TXT => builder.push((name, ttl, Txt::<Vec<u8>>::build_from_slice(data.as_bytes()).unwrap())),
+                Rtype::TXT => {
+                    builder.push((name, ttl, Txt::<Vec<u8>>::build_from_slice(data.as_bytes()).unwrap()))
+                }
                 Rtype::MX => {
                     let (preference, exchange) = data.split_once(' ').unwrap();
                     builder.push((name, ttl, Mx::new(preference.parse().unwrap(), host(exchange))))
