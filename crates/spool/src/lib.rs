@@ -5,13 +5,17 @@
 //! of the queue: it is the letter box that `pickup` empties into it. How it lies on the disk, what is synced when, and
 //! the numbered invariants: docs/queue.md.
 
+mod codec;
 mod content;
 mod draft;
 mod durable;
 mod error;
+pub mod maildrop;
+pub mod master_lock;
 mod memory;
 mod message;
 pub mod showq;
+mod wire;
 
 pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};

@@ -5,4 +5,4 @@
 pub mod descriptors;
 pub mod fields;
 pub mod local_time;
-pub mod openssl;
+pub mod tls;

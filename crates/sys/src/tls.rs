@@ -147,7 +147,8 @@ mod tests {
         builder.set_pubkey(&key).unwrap();
         builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
         builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
-        let names = SubjectAlternativeName::new().dns(name).build(&builder.x509v3_context(None, None)).unwrap();
+        let names =
+            SubjectAlternativeName::new().dns(name).build(&builder.x509v3_context(None, None)).unwrap();
         builder.append_extension(names).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         (builder.build(), key)

@@ -8,18 +8,40 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The programs a master.cf may name. Others are an error with its line, never skipped.
-pub const PROGRAMS: &[&str] = &[
-    "smtpd", "pickup", "cleanup", "qmgr", "tlsmgr", "trivial-rewrite", "bounce", "verify", "flush", "proxymap",
-    "smtp", "lmtp", "showq", "error", "discard", "local", "virtual", "pipe", "anvil", "scache", "postlogd", "spawn",
-    "postscreen", "dnsblog", "tlsproxy", "oqmgr", "qmqpd",
+pub(crate) const PROGRAMS: &[&str] = &[
+    "smtpd",
+    "pickup",
+    "cleanup",
+    "qmgr",
+    "tlsmgr",
+    "trivial-rewrite",
+    "bounce",
+    "verify",
+    "flush",
+    "proxymap",
+    "smtp",
+    "lmtp",
+    "showq",
+    "error",
+    "discard",
+    "local",
+    "virtual",
+    "pipe",
+    "anvil",
+    "scache",
+    "postlogd",
+    "spawn",
+    "postscreen",
+    "dnsblog",
+    "tlsproxy",
+    "oqmgr",
+    "qmqpd",
 ];
 
 /// The parent's part of the configuration.
-pub struct Settings {
+pub(crate) struct Settings {
     pub queue_directory: PathBuf,
-    pub data_directory: PathBuf,
     pub mail_version: String,
-    pub syslog_name: String,
     /// `mail_owner`; None: this process is not root, and everything runs as its user.
     pub owner: Option<Owner>,
     /// The addresses of each inet service: `name/type` of master.cf and where it listens.
@@ -29,7 +51,7 @@ pub struct Settings {
 
 /// The user that the worker runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     pub uid: Uid,
     pub gid: Gid,
     /// `setgid_group`.
@@ -38,13 +60,11 @@ pub struct Owner {
 
 impl Settings {
     /// Reads them. Whatever is wrong is in `mistakes`; if one is fatal the settings are of no use.
-    pub fn read(view: &View, mistakes: &mut Vec<Diagnostic>) -> Settings {
+    pub(crate) fn read(view: &View, mistakes: &mut Vec<Diagnostic>) -> Settings {
         let owner = if geteuid().is_root() { read_owner(view, mistakes) } else { None };
         Settings {
             queue_directory: view.get(p::queue_directory, mistakes).into(),
-            data_directory: view.get(p::data_directory, mistakes).into(),
             mail_version: view.get(p::mail_version, mistakes),
-            syslog_name: view.get(p::syslog_name, mistakes),
             owner,
             inet: read_inet(view, mistakes),
             rights: Rights::read(view, mistakes),
@@ -58,10 +78,15 @@ fn read_owner(view: &View, mistakes: &mut Vec<Diagnostic>) -> Option<Owner> {
     let user = User::from_name(&name).ok().flatten();
     let setgid = Group::from_name(&group).ok().flatten();
     let (Some(user), Some(setgid)) = (&user, &setgid) else {
-        let (parameter, value) = if user.is_none() { ("mail_owner", &name) } else { ("setgid_group", &group) };
+        let (parameter, value) =
+            if user.is_none() { ("mail_owner", &name) } else { ("setgid_group", &group) };
         let what = if user.is_none() { "user" } else { "group" };
-        let unknown = format!("file {}/main.cf: parameter {parameter}: unknown {what} name value: {value}", config_directory(view));
-        mistakes.push(Diagnostic::fatal(unknown).mend(format!("create the {what}, or name one that there is")));
+        let unknown = format!(
+            "file {}/main.cf: parameter {parameter}: unknown {what} name value: {value}",
+            config_directory(view)
+        );
+        mistakes
+            .push(Diagnostic::fatal(unknown).mend(format!("create the {what}, or name one that there is")));
         return None;
     };
     if user.uid.is_root() {
@@ -99,7 +124,8 @@ fn addresses(view: &View, service: &Service) -> Result<BTreeSet<SocketAddr>, Str
     let view = view.for_service(service);
     let (host, port) = split_endpoint(service.name());
     let known = view.get(p::known_tcp_ports, &mut Vec::new());
-    let number = services(&known).port(port);
+    let services = net::Services::system().with_known_tcp_ports(net::parse_known_tcp_ports(&known));
+    let number = services.port(port);
     let number = number.ok_or_else(|| format!("unknown service: {port}/tcp"))?;
     let protocols = view.protocols()?;
     let interfaces = view.get(p::inet_interfaces, &mut Vec::new());
