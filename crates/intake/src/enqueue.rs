@@ -61,15 +61,18 @@ pub struct Entry {
     spool: Arc<dyn Spool>,
     log: Logger,
     failed: Option<SpoolError>,
+    /// [`cleanup::Options::bounces`].
+    bounces: bool,
 }
 
 impl Entry {
     /// Begins: the draft has the queue id that `incoming` bears.
     pub async fn begin(context: &Context, draft: Draft, incoming: Incoming) -> Entry {
         debug_assert_eq!(draft.id(), incoming.id);
+        let bounces = incoming.options.bounces;
         let cleanup = Cleanup::begin(context.cleanup.clone(), incoming).await;
         let (spool, log) = (context.spool.clone(), context.log.clone());
-        Entry { cleanup, draft, spool, log, failed: None }
+        Entry { cleanup, draft, spool, log, failed: None, bounces }
     }
 
     pub fn id(&self) -> QueueId {
@@ -90,10 +93,14 @@ impl Entry {
     /// Ends the message. When this is `Ok` it is on stable storage.
     pub async fn finish(mut self) -> Result<QueueId, NotQueued> {
         let id = self.draft.id();
-        let Finished { made, envelope, trouble, notes, .. } = self.cleanup.finish().await;
+        let Finished { made, mut envelope, trouble, notes, .. } = self.cleanup.finish().await;
         note(&self.log, id, &notes);
-        if let Some(trouble) = trouble {
-            return Err(NotQueued::Trouble(trouble));
+        match trouble {
+            Some(trouble) if self.bounces && !trouble.is_temporary() => {
+                return_to_sender(&mut envelope, trouble)
+            }
+            Some(trouble) => return Err(NotQueued::Trouble(trouble)),
+            None => {}
         }
         if let Some(error) = self.failed {
             return Err(NotQueued::Spool(error));
@@ -106,6 +113,12 @@ impl Entry {
     fn note(&self, notes: &[Note]) {
         note(&self.log, self.id(), notes);
     }
+}
+
+/// Has the error transport return the message: there is no client that could be told.
+fn return_to_sender(envelope: &mut Envelope, trouble: Trouble) {
+    let (status, text) = trouble.bounce();
+    envelope.content_filter = Some(format!("error:{status} {text}"));
 }
 
 async fn commit(spool: &dyn Spool, draft: Draft, envelope: Envelope) -> Result<(), NotQueued> {

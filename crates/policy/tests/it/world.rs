@@ -305,7 +305,10 @@ impl World {
         let (recipient, state) = (get("recipient").unwrap_or(""), get("protocol_state").unwrap_or(""));
         let key = if recipient.is_empty() { state } else { recipient };
         let action = self.policy.get(key).or(self.policy.get("*")).map_or("DUNNO", String::as_str).to_owned();
-        lines.iter_mut().filter(|line| line.len() > "instance=".len() && line.starts_with("instance=")).for_each(|line| *line = "instance=I");
+        lines
+            .iter_mut()
+            .filter(|line| line.len() > "instance=".len() && line.starts_with("instance="))
+            .for_each(|line| *line = "instance=I");
         self.log.lock().unwrap().push(format!("P {}", lines.join(" ")));
         match action.as_str() {
             "HANGUP" => None,
