@@ -10,6 +10,7 @@
 
 mod bdb;
 mod braces;
+mod cidr;
 mod constant;
 mod context;
 mod db_table;
@@ -19,7 +20,9 @@ mod fold;
 mod inline;
 mod maps;
 mod open;
+mod pattern;
 mod replace;
+mod rules;
 pub mod source;
 mod texthash;
 mod watched;

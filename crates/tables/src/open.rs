@@ -2,7 +2,7 @@
 
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
-use crate::{constant, db_table, file_values, fold, inline, texthash};
+use crate::{cidr, constant, db_table, file_values, fold, inline, pattern, texthash};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,13 +61,16 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "static" => constant::open_static(name, context),
         "inline" => inline::open(name, context),
         "fail" => Ok(constant::open_fail(name)),
+        "cidr" => cidr::open(name, context),
+        "regexp" => pattern::open_regexp(name, context),
+        "pcre" => pattern::open_pcre(name, context),
         _ => Err(OpenError::UnsupportedType(kind.to_owned())),
     }
 }
 
 /// All types there are, sorted, as `postconf -m` lists them.
 pub fn known_types() -> &'static [&'static str] {
-    &["btree", "fail", "hash", "inline", "static", "texthash"]
+    &["btree", "cidr", "fail", "hash", "inline", "pcre", "regexp", "static", "texthash"]
 }
 
 /// How often an unusable table is tried again.

@@ -5,6 +5,7 @@
 mod conformance;
 mod files;
 mod lists;
+mod patterns;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
