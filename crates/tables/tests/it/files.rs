@@ -20,7 +20,7 @@ fn await_answer(table: &dyn Table, key: &str, expect: &str) {
 #[test]
 fn a_rebuilt_file_is_noticed_at_once() {
     let place = Place::new();
-    for kind in ["hash", "btree"] {
+    for kind in ["hash", "btree", "cdb"] {
         let table = place.open(&place.build(kind, "t", "a 0\n"));
         for n in 1..200 {
             place.build(kind, "t", &format!("a {n}\n"));
@@ -208,6 +208,12 @@ fn edit_errors() {
         ("static", "x", Mode::Delete, "table static:x: delete operation is not supported"),
         ("fail", "x", Mode::Create, "table fail:x: write error: Application error"),
         ("proxy", "hash:x", Mode::Create, "can't create maps via the proxy service"),
+        (
+            "cdb",
+            "x",
+            Mode::Delete,
+            "dict_cdb_open: inappropriate open flags for cdb database - specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC",
+        ),
         ("hash", "/nowhere/x", Mode::Delete, "open database /nowhere/x.db: No such file or directory"),
         ("hash", &path, Mode::Delete, "open database empty.db: Invalid argument"),
     ] {

@@ -5,6 +5,7 @@
 mod conformance;
 mod files;
 mod lists;
+mod live;
 mod patterns;
 
 use std::path::{Path, PathBuf};
