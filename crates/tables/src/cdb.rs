@@ -168,10 +168,13 @@ fn hash(key: &[u8]) -> u32 {
     key.iter().fold(5381, |hash: u32, &octet| (hash << 5).wrapping_add(hash) ^ u32::from(octet))
 }
 
+/// A key and its value.
+type Record = (Box<[u8]>, Box<[u8]>);
+
 /// The content of a cdb file in memory.
 #[derive(Default)]
 pub(crate) struct CdbEditor {
-    records: Vec<(Box<[u8]>, Box<[u8]>)>,
+    records: Vec<Record>,
     /// Where a key is among the records.
     places: HashMap<Box<[u8]>, usize>,
 }
