@@ -7,7 +7,7 @@ pub mod address;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;
-
+pub mod header;
 pub mod hostname;
 pub mod keys;
 pub mod outcome;
