@@ -41,7 +41,7 @@ impl Instance {
         check_directory(program, &directory)?;
         let main_path = format!("{directory}/main.cf");
         let bytes = read_file(&main_path)?;
-        let (main, mistakes) = MainCf::parse(&main_path, &bytes);
+        let (main, mistakes) = MainCf::parse_over(&[("config_directory", &directory)], &main_path, &bytes);
         let mut sources = HashMap::from([(main_path, bytes)]);
         say_all(program, &mistakes, &sources)?;
         let master_path = format!("{directory}/master.cf");

@@ -58,7 +58,8 @@ impl Program {
 
     fn say(&self, label: &str, text: &str) {
         // Nobody is left to tell if this fails.
-        let _ = writeln!(std::io::stderr(), "{}: {label}{text}", self.name);
+        let line = printable(&format!("{}: {label}{text}", self.name));
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 
     fn explain(&self, text: &str) {
@@ -77,6 +78,11 @@ impl Fatal {
     pub fn from_diagnostic(diagnostic: &Diagnostic, source: Option<&str>) -> Fatal {
         Fatal { message: diagnostic.message.clone(), explanation: diagnostic.explanation(source) }
     }
+}
+
+/// Postfix shows what is not printable in a message as `?`.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The last part of a path.
