@@ -6,6 +6,37 @@ use crate::word::{BLANKS, name_value, strip_braces, words};
 use std::collections::VecDeque;
 use std::fmt;
 
+/// The programs that a service may name: Postfix's. Another one is an error with its line, never skipped.
+pub const PROGRAMS: &[&str] = &[
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "oqmgr",
+    "pickup",
+    "pipe",
+    "postlogd",
+    "postscreen",
+    "proxymap",
+    "qmgr",
+    "qmqpd",
+    "scache",
+    "showq",
+    "smtp",
+    "smtpd",
+    "spawn",
+    "tlsmgr",
+    "tlsproxy",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
+];
+
 /// The number of fields before a command's arguments.
 pub const FIELDS: usize = 8;
 /// What `postconf -F` calls the fields.

@@ -135,7 +135,7 @@ impl Request {
     fn parse(program: &Program) -> Result<Request, Fatal> {
         let parsed = getopt::parse(&program.text_args(), OPTIONS);
         if let Some(complaint) = &parsed.complaint {
-            eprintln!("{}: {complaint}", program.name);
+            program.complain(complaint);
             return Err(Fatal::new(format!("usage: {}{USAGE}", program.name)));
         }
         let mut request = Request { operands: parsed.operands, ..Request::default() };
@@ -256,7 +256,7 @@ impl Files {
                 Err(fatal) => program.warning(&fatal.message),
             }
         }
-        let mut host = instance::host_facts(program, DEFAULT_DIRECTORY);
+        let mut host = instance::host_facts(&program.name, DEFAULT_DIRECTORY);
         host.config_directory = DEFAULT_DIRECTORY.to_string();
         let names = Names::new(&master);
         let view = instance::complete(View::new(Config { main, master, host }));
@@ -359,7 +359,7 @@ mod tests {
 
     fn check(args: &[&str]) -> Result<String, String> {
         let args = args.iter().map(|a| a.into()).collect();
-        let parsed = Request::parse(&Program::new("postconf".into(), args, 1));
+        let parsed = Request::parse(&Program::new("postconf".into(), args, 1, crate::program::Voice::Stderr));
         parsed.map(|r| r.letters).map_err(|f| f.message)
     }
 
