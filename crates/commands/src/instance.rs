@@ -60,6 +60,7 @@ impl Instance {
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
         let mut mistakes = Vec::new();
         let common = self.view.load(&mut mistakes);
+        mistakes.extend(params::check::common(&self.view));
         self.say(program, &mistakes)?;
         Ok(common)
     }
