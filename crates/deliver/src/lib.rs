@@ -1,1 +1,3 @@
-//! deliver
+//! Delivery agents: SMTP and LMTP, local mailboxes, and the small ones.
+
+pub mod mailbox;

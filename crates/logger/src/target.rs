@@ -3,6 +3,8 @@
 use crate::format::Kind;
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -42,6 +44,25 @@ impl Target {
     pub fn syslog_at(path: &Path, facility: &str) -> Option<Target> {
         let facility = facility_code(facility)? << 3;
         Some(Target::Syslog(Syslog { path: path.to_owned(), facility, socket: None, retry_at: None }))
+    }
+
+    /// `maillog_file`: its path must begin with one of `maillog_file_prefixes`. The error is Postfix's text.
+    pub fn maillog_file(path: &str, prefixes: &[String]) -> Result<Target, String> {
+        if !prefixes.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+            return Err(format!(
+                "maillog_file value '{path}' does not match any prefix in maillog_file_prefixes"
+            ));
+        }
+        let open = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        // A terminal or a pipe cannot be opened again by those who have only its descriptor.
+        let file = match (open, path) {
+            (Err(_), "/dev/stdout") => {
+                let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+                stdout.map(File::from)
+            }
+            (opened, _) => opened,
+        };
+        file.map(Target::File).map_err(|e| format!("open logfile {path}: {e}"))
     }
 
     /// The server's own log socket, if a server listens there.

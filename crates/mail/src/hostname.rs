@@ -1,6 +1,7 @@
 //! Which texts are host names and which are addresses, by Postfix's rules: what it screens names with before it asks the
 //! DNS, and the answers after.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -93,6 +94,32 @@ pub fn is_ipv6(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
+/// The address in what stands between the brackets of an address literal (RFC 5321 4.1.3): `192.0.2.1` or
+/// `IPv6:2001:db8::1`.
+pub fn literal_address(text: &[u8]) -> Option<&[u8]> {
+    match text.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case(b"IPv6:") => is_ipv6(address).then_some(address),
+        _ => is_ipv4(text).then_some(text),
+    }
+}
+
+/// Whether this is a host name once its non-ASCII labels are encoded (RFC 5890). Those are taken only where SMTPUTF8
+/// was asked for.
+pub fn is_utf8_hostname(name: &[u8], smtputf8: bool) -> bool {
+    if smtputf8 { is_hostname(&to_ascii(name)) } else { is_hostname(name) }
+}
+
+/// The name with its non-ASCII labels encoded (RFC 5890); as it is if that cannot be done.
+pub fn to_ascii(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.is_ascii() {
+        return Cow::Borrowed(name);
+    }
+    match std::str::from_utf8(name).ok().and_then(|name| idna::domain_to_ascii(name).ok()) {
+        Some(ascii) if !ascii.is_empty() => Cow::Owned(ascii.into_bytes()),
+        _ => Cow::Borrowed(name),
+    }
+}
+
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -164,9 +191,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn names_in_utf8() {
+        assert!(is_utf8_hostname("jos\u{e9}.example".as_bytes(), true));
+        assert!(!is_utf8_hostname("jos\u{e9}.example".as_bytes(), false));
+        assert_eq!(&*to_ascii("jos\u{e9}.example".as_bytes()), b"xn--jos-dma.example");
+        assert_eq!(&*to_ascii(b"\xff.example"), b"\xff.example");
+    }
+
+    #[test]
+    fn literals() {
+        for (text, expect) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("IPv6:2001:db8::1", Some("2001:db8::1")),
+            ("ipv6:::1", Some("::1")),
+            ("2001:db8::1", None),
+            ("IPv6:192.0.2.1", None),
+            ("", None),
+        ] {
+            assert_eq!(literal_address(text.as_bytes()), expect.map(str::as_bytes), "{text}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn nothing_is_both(text: Vec<u8>) {
+            literal_address(&text);
+            to_ascii(&text);
             proptest::prop_assert!(!(is_hostname(&text) && is_address(&text)));
         }
     }

@@ -22,5 +22,5 @@ mod watch;
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol};
 pub use resolver::Resolver;
-pub use services::Services;
+pub use services::{Services, parse_known_tcp_ports};
 pub use stream::{Socket, Stream};

@@ -7,6 +7,17 @@ use std::collections::HashMap;
 const KNOWN_TCP_PORTS: [(&str, u16); 5] =
     [("lmtp", 24), ("smtp", 25), ("smtps", 465), ("submissions", 465), ("submission", 587)];
 
+/// Reads `known_tcp_ports`: `smtps=submissions=465, …`. What is no port is left out.
+pub fn parse_known_tcp_ports(text: &str) -> Vec<(String, u16)> {
+    let mut ports = Vec::new();
+    for entry in text.split([',', ' ', '\t', '\n']).filter(|entry| !entry.is_empty()) {
+        let mut parts = entry.rsplit('=');
+        let Some(port) = parts.next().and_then(|number| number.parse().ok()) else { continue };
+        ports.extend(parts.map(|name| (name.to_string(), port)));
+    }
+    ports
+}
+
 /// The ports of TCP services by name.
 pub struct Services {
     known_tcp_ports: HashMap<String, u16>,
@@ -56,6 +67,13 @@ fn parse(text: &str) -> HashMap<String, u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_ports() {
+        let ports = parse_known_tcp_ports("lmtp=24, smtps=submissions=465 x=y");
+        let expect = [("lmtp", 24), ("submissions", 465), ("smtps", 465)];
+        assert_eq!(ports, expect.map(|(name, port)| (name.to_string(), port)));
+    }
 
     #[test]
     fn rows() {

@@ -1,112 +1,114 @@
-//! The queue on stable storage.
+//! The queue on stable storage: nothing acknowledged is ever lost.
 //!
-//! `trait Spool` is what the rest of the system knows; the segment log is the real one, memory the one for tests.
+//! [`Spool`] is what the rest of the system knows. [`MemorySpool`] is the one for tests; one suite
+//! (`tests/it/conformance.rs`) holds every implementation to the same contract. The maildrop is here too, but is no part
+//! of the queue: it is the letter box that `pickup` empties into it. How it lies on the disk, what is synced when, and
+//! the numbered invariants: docs/queue.md.
 
-use bytes::Bytes;
-use mail::{Envelope, Outcome, QueueId, Time};
-use std::future::Future;
-use std::pin::Pin;
+mod codec;
+mod content;
+mod draft;
+mod durable;
+mod error;
+pub mod maildrop;
+pub mod master_lock;
+mod memory;
+mod message;
+pub mod showq;
+mod wire;
+
+pub use content::{Content, ContentFile, ContentReader};
+pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
+pub use durable::{Durable, Promise};
+pub use error::{Health, SpoolError};
+pub use memory::MemorySpool;
+pub use message::{Admin, Arrival, Listed, Stored, Summary};
+
+use mail::{Envelope, Outcome, QueueId, Recipient, Time};
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 
-/// Resolves when what was handed over is on stable storage, or cannot be put there.
-pub type Durable = Pin<Box<dyn Future<Output = Result<(), SpoolError>> + Send>>;
+/// How long recorded progress may stay undurable while the device works.
+pub const RIDE_ALONG: Duration = Duration::from_millis(100);
 
 /// A store of messages that outlives crashes and power cuts.
 ///
-/// Order of things: [`Spool::commit`] resolves before `250` is said; [`Spool::record`] is called before a delivery is
-/// logged; a message is gone when [`Spool::finish`] was recorded. Recipients are delivered at least once.
+/// # The order of things
+///
+/// 1. `250` is said after the [`Durable`] of [`Spool::commit`] resolved with `Ok`. After `Err` the message is not in the
+///    queue, now or after a restart.
+/// 2. A committed message is announced once: on [`Spool::arrivals`], or, if it was there when the spool was opened, in
+///    [`Spool::summaries`].
+/// 3. A delivery is recorded ([`Spool::record`]) before it is logged; a message is gone once [`Spool::finish`] is durable.
+/// 4. What is recorded is visible to [`Spool::load`] and [`Spool::list`] at once, and durable with the next sync, which is
+///    at most [`RIDE_ALONG`] away while the device works. A crash before that forgets it: recipients are
+///    delivered at least once.
+/// 5. What was recorded in some order is never durable in another.
+///
+/// # Blocking
+///
+/// `commit`, `record`, `append_recipients`, `mark_warned`, `finish`, `administer` and `flush` never wait for the device.
+/// `load`, `list` and `summaries` may read from it: call them where blocking is allowed.
+/// The returned [`Durable`]s work on any async runtime and on none ([`Durable::wait`]).
+///
+/// # Several nodes
+///
+/// A spool shows only the messages this node owns. Nothing here tells where they are kept.
 pub trait Spool: Send + Sync {
-    /// Starts a message: gives it a queue id and reserves room for `size_hint` octets (0: unknown).
+    /// Starts a message: gives it a queue id, which no other message of this spool has or had, and reserves room for
+    /// `size_hint` octets (0: unknown). Writes nothing. [`SpoolError::NoSpace`] (452) comes early: room is kept so that
+    /// what is queued can always be recorded and drained.
     fn draft(&self, arrival: Time, size_hint: u64) -> Result<Draft, SpoolError>;
 
-    /// Queues the message. The future resolves when it is durable. Dropping the future does not take the message back.
+    /// Queues the message. Dropping the future does not take the message back.
     fn commit(&self, draft: Draft, envelope: Envelope) -> Durable;
 
-    /// Where committed messages are announced. Called once, by the queue manager, before messages are taken.
-    fn arrivals(&self) -> tokio::sync::mpsc::UnboundedReceiver<Arrival>;
+    /// Where committed messages are announced, in the order in which they became durable. For the queue manager, before
+    /// messages are taken; a second call takes the announcements away from the first caller.
+    fn arrivals(&self) -> mpsc::UnboundedReceiver<Arrival>;
 
-    /// Every message in the spool, without reading one.
-    fn summaries(&self) -> Vec<Summary>;
+    /// The messages that were in the spool when it was opened and still are. Reads no message. Blocks while the spool's
+    /// index is still being read; messages can be taken meanwhile.
+    fn summaries(&self) -> Box<dyn Iterator<Item = Summary> + Send>;
 
-    /// Reads a message. May block on the disk, unless the message is fresh.
+    /// What is known of one message.
+    fn summary(&self, id: QueueId) -> Option<Summary>;
+
+    /// Reads a message. A damaged one is set aside (rule: never the store, never in silence) and is no longer in the
+    /// queue after [`SpoolError::Damaged`].
     fn load(&self, id: QueueId) -> Result<Arc<Stored>, SpoolError>;
 
-    /// Notes what became of recipients, and when the message is due again. Rides along with the next sync (at most 100 ms on).
+    /// Notes what became of recipients, and when the message is due again (None: as before). A later outcome of the same
+    /// recipient replaces an earlier one. Of an unknown message: ignored, it was deleted meanwhile.
     fn record(&self, id: QueueId, outcomes: &[Outcome], next_attempt: Option<Time>);
 
-    /// Removes the message. Rides along like `record`.
+    /// Adds recipients (an alias was expanded while delivering) and notes, in the same atomic step, what became of the
+    /// recipients they come from. Gives the new recipients' indexes.
+    fn append_recipients(
+        &self,
+        id: QueueId,
+        recipients: &[Recipient],
+        outcomes: &[Outcome],
+    ) -> Result<Range<u32>, SpoolError>;
+
+    /// Notes that the sender was told of the delay (`delay_warning_time`).
+    fn mark_warned(&self, id: QueueId);
+
+    /// Removes the message.
     fn finish(&self, id: QueueId);
 
-    /// Holds, releases, requeues or expires a message. The future resolves when that is durable.
+    /// Does what `postsuper` asks. The future resolves when that is durable. An open [`Content`] stays readable.
     fn administer(&self, id: QueueId, action: Admin) -> Durable;
 
-    /// Resolves when everything recorded so far is durable.
+    /// Resolves when everything handed over so far is durable.
     fn flush(&self) -> Durable;
-}
 
-/// A message being received. Dropping it forgets it.
-pub struct Draft {
-    pub id: QueueId,
-}
+    /// All messages with envelope and outcomes, without content, oldest first as far as that is cheap: what `mailq`
+    /// shows. A snapshot: messages that come or go meanwhile may or may not be in it.
+    fn list(&self) -> Box<dyn Iterator<Item = Result<Listed, SpoolError>> + Send>;
 
-/// A message that has just been committed.
-pub struct Arrival {
-    pub id: QueueId,
-    /// The message itself, while the cache of fresh messages has it.
-    pub fresh: Option<Arc<Stored>>,
-}
-
-/// What memory holds of every message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    pub id: QueueId,
-    pub arrival: Time,
-    /// None: never tried.
-    pub next_attempt: Option<Time>,
-    pub held: bool,
-    pub expired: bool,
-    pub size: u64,
-    /// Recipients without a final fate.
-    pub pending: u32,
-}
-
-/// A message as read from the spool.
-#[derive(Debug)]
-pub struct Stored {
-    pub id: QueueId,
-    pub envelope: Envelope,
-    /// One for each recipient, in the envelope's order: its last outcome.
-    pub outcomes: Vec<Option<Outcome>>,
-    pub content: Content,
-}
-
-/// A message's header and body: lines end with CRLF, dots are not stuffed, the last line is ended.
-#[derive(Clone, Debug)]
-pub enum Content {
-    Memory(Bytes),
-}
-
-/// What `postsuper` may do to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admin {
-    Hold,
-    Release,
-    /// Route anew, as if it had just come.
-    Requeue,
-    /// Return to the sender at the next attempt.
-    Expire,
-    Delete,
-}
-
-/// Why the spool could not do it.
-#[derive(Debug)]
-pub enum SpoolError {
-    /// No room now: 452.
-    NoSpace,
-    /// There is no such message.
-    Unknown(QueueId),
-    /// The record is damaged and was set aside.
-    Damaged(QueueId),
-    /// The device failed; the state of what was being written is unknown: 451.
-    Device(std::io::Error),
+    /// How the spool is. While it is [`Health::Failing`] outcomes cannot be made durable: start no delivery.
+    fn health(&self) -> watch::Receiver<Health>;
 }

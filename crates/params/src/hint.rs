@@ -1,0 +1,44 @@
+//! What is added for people to a mistake in a value: where it is, what comes of it, what to do.
+
+use crate::diagnostic::Diagnostic;
+use crate::view::View;
+
+/// Adds what can be said from the value's text.
+pub(crate) fn explain_value(view: &View, name: &str, diagnostic: Diagnostic) -> Diagnostic {
+    let main = &view.config().main;
+    let Some(entry) = main.entry(name).filter(|e| view.lookup_set(name) == Some(&e.value)) else {
+        return diagnostic;
+    };
+    let Some(at) = trailing_comment(&entry.value) else {
+        return diagnostic;
+    };
+    let place = main.place(entry, Some(at..entry.value.len()));
+    let effect = match diagnostic.is_fatal() {
+        true => "the text from # on is part of the value, and every program that needs it stops",
+        false => "the list ends at the #",
+    };
+    diagnostic
+        .at(place)
+        .effect(effect)
+        .mend("move the comment to a line of its own, with # as its first character")
+}
+
+/// Where a comment seems to begin that somebody put behind a value.
+pub(crate) fn trailing_comment(value: &str) -> Option<usize> {
+    let hash = value.match_indices('#').find(|(at, _)| *at == 0 || value[..*at].ends_with([' ', '\t']));
+    hash.map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments() {
+        for (value, expect) in
+            [("all # x", Some(4)), ("# x", Some(0)), ("a#b", None), ("a#b #c", Some(4)), ("x\t#", Some(2))]
+        {
+            assert_eq!(trailing_comment(value), expect, "{value}");
+        }
+    }
+}
