@@ -329,6 +329,14 @@ fn pem_blocks(pem: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
+/// Reads any octets as a chain file.
+pub fn fuzz_certificates(data: &[u8]) {
+    let mut chains = Chains::default();
+    if chains.add_file(data, "fuzz").is_ok() {
+        let _ = chains.finish("fuzz");
+    }
+}
+
 #[cfg(test)]
 #[path = "certificates_tests.rs"]
 mod tests;

@@ -179,3 +179,16 @@ fn all_files_go_through_the_one_who_may_open_them() {
     assert!(files.has_changed(&certificates));
     assert!(format!("{files:?}").contains("rsa.pem"));
 }
+
+/// Real files with any octet changed, and cut anywhere.
+#[test]
+fn damage_is_survived() {
+    let folder = folder();
+    let whole = std::fs::read(folder.path().join("both")).unwrap();
+    for at in (0..whole.len()).step_by(7) {
+        fuzz_certificates(&whole[..at]);
+        let mut changed = whole.clone();
+        changed[at] = changed[at].wrapping_add(13);
+        fuzz_certificates(&changed);
+    }
+}
