@@ -54,6 +54,8 @@ pub struct Manager {
     deliveries: HashMap<EntryKey, (MessageKey, usize)>,
     /// Recipients of active messages that are routed, wait, or are under way (`qmgr_message_recipient_limit`).
     recipients: usize,
+    /// Active probes of address verification.
+    probes: usize,
     /// Notices that are being queued.
     tellings: usize,
     was_full: bool,
@@ -133,6 +135,7 @@ impl Manager {
             loading: HashMap::new(),
             deliveries: HashMap::new(),
             recipients: 0,
+            probes: 0,
             tellings: 0,
             was_full: false,
             is_paused: false,
