@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod backlog;
+mod from_params;
 pub mod inject;
 pub mod manager;
 pub mod notice;

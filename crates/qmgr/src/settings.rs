@@ -65,6 +65,9 @@ pub struct Settings {
     pub qmgr_message_recipient_limit: usize,
     /// Recipients that every active message may have in any case.
     pub qmgr_message_recipient_minimum: usize,
+    /// How often to warn of a destination that fills the active queue; zero: never.
+    pub qmgr_clog_warn_time: Duration,
+    pub helpful_warnings: bool,
     pub defer_transports: Vec<String>,
     /// Empty: the recipient's domain.
     pub default_filter_nexthop: String,
@@ -93,6 +96,8 @@ impl Default for Settings {
             qmgr_message_active_limit: 20_000,
             qmgr_message_recipient_limit: 20_000,
             qmgr_message_recipient_minimum: 10,
+            qmgr_clog_warn_time: 5 * MINUTE,
+            helpful_warnings: true,
             defer_transports: Vec::new(),
             default_filter_nexthop: String::new(),
             address_verify_pending_request_limit: 5000,

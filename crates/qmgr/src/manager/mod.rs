@@ -6,6 +6,7 @@
 
 mod active;
 mod administer;
+mod clog;
 mod conclude;
 mod delivery;
 mod feed;

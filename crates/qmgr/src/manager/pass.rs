@@ -121,8 +121,10 @@ impl Manager {
             if flush == Flush::Message {
                 self.scheduler.revive_one(transport, &batch.group.destination);
             }
-            if let Err(dropped) = self.scheduler.add(key, transport, batch.group, unread, since) {
-                self.defer_dropped(dropped, now);
+            let destination = batch.group.destination.clone();
+            match self.scheduler.add(key, transport, batch.group, unread, since) {
+                Ok(()) => self.warn_of_clog(transport, &destination, now),
+                Err(dropped) => self.defer_dropped(dropped, now),
             }
         }
     }
