@@ -21,6 +21,7 @@ impl Settings {
             delay_warning_time: q.delay_warning_time,
             confirm_delay_cleared: q.confirm_delay_cleared,
             transport_retry_time: q.transport_retry_time,
+            daemon_timeout: view.get(p::daemon_timeout, mistakes),
             qmgr_message_active_limit: size(q.qmgr_message_active_limit),
             qmgr_message_recipient_limit: size(q.qmgr_message_recipient_limit),
             qmgr_message_recipient_minimum: size(q.qmgr_message_recipient_minimum),

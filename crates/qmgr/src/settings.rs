@@ -59,6 +59,8 @@ pub struct Settings {
     pub delay_warning_time: Duration,
     pub confirm_delay_cleared: bool,
     pub transport_retry_time: Duration,
+    /// How long a delivery may take. Agents have time limits of their own; this is for the day they do not work.
+    pub daemon_timeout: Duration,
     /// Messages that are read and scheduled.
     pub qmgr_message_active_limit: usize,
     /// Recipients of those.
@@ -93,6 +95,7 @@ impl Default for Settings {
             delay_warning_time: Duration::ZERO,
             confirm_delay_cleared: false,
             transport_retry_time: MINUTE,
+            daemon_timeout: Duration::from_secs(18_000),
             qmgr_message_active_limit: 20_000,
             qmgr_message_recipient_limit: 20_000,
             qmgr_message_recipient_minimum: 10,

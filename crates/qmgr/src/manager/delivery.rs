@@ -10,16 +10,23 @@ use mail::{Address, DsnStatus, Fate, Outcome, Time};
 use maillog::{Delays, Delivery as Line};
 use spool::{Spool, Stored};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// In front of the reason when mail is not even tried.
 const SUSPENDED: &str = "delivery temporarily suspended: ";
 const UNKNOWN_ERROR: &str = "unknown mail transport error";
 
-/// Runs the agent. Whether it returns, panics or is dropped, the manager hears of the end, and no recipient is left out.
-pub(super) async fn run(agent: Arc<dyn Agent>, job: Job, ending: Ending) {
+/// Runs the agent. Whether it returns, panics, hangs or is dropped, the manager hears of the end, and no recipient is left out.
+pub(super) async fn run(agent: Arc<dyn Agent>, job: Job, daemon_timeout: Duration, ending: Ending) {
     let mut ending = ending;
-    ending.verdict = Some(agent.deliver(job).await);
+    match tokio::time::timeout(daemon_timeout, agent.deliver(job)).await {
+        Ok(verdict) => ending.verdict = Some(verdict),
+        Err(_) => {
+            let Filing { log, stored, .. } = &ending.delivery.filing;
+            log.warning(format_args!("{}: delivery ended after daemon_timeout", stored.id));
+        }
+    }
 }
 
 /// Sends the result when it is dropped.

@@ -187,12 +187,15 @@ impl Manager {
         self.scheduler.tick(now);
         self.backlog.run_scans(now);
         self.go_on();
-        if self.may_start() {
+        while self.may_start() {
             self.feed();
             while let Some(selected) = self.scheduler.next(now) {
                 self.deliver(selected, now);
             }
-            // A delivery may find its transport gone.
+            // A delivery may have found its transport gone.
+            if self.touched.is_empty() {
+                break;
+            }
             self.go_on();
         }
         self.incoming.store(self.backlog.incoming(), Ordering::Relaxed);

@@ -174,7 +174,8 @@ impl Manager {
         };
         let ending = Ending { entry, delivery, events: self.events.clone(), verdict: None };
         // The ending's event is what is waited for.
-        drop(tokio::spawn(delivery::run(setup.agent.clone(), job, ending)));
+        let daemon_timeout = self.setup.settings.daemon_timeout;
+        drop(tokio::spawn(delivery::run(setup.agent.clone(), job, daemon_timeout, ending)));
     }
 
     /// The transport went away by a reload while this waited.

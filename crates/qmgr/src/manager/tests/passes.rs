@@ -343,3 +343,14 @@ async fn a_destination_that_fills_the_active_queue_is_warned_of() {
     w.settle().await;
     assert_eq!(w.logged("you may need"), 1, "no room, nothing new");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_hangs_is_ended() {
+    let w = Plan::new().start(|_, secs| if secs < 100 { Act::Slow(1 << 30) } else { Act::Send });
+    let id = w.send("a@b", &["u@x"]);
+    w.pass(18_001).await;
+    assert_eq!(w.logged("delivery ended after daemon_timeout"), 1);
+    assert_eq!(w.logged("dsn=4.3.0, status=deferred (unknown mail transport error)"), 1);
+    w.pass(5000).await;
+    assert!(!w.is_queued(id));
+}
