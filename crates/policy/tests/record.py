@@ -120,7 +120,7 @@ def settle(start, mark):
 
 
 NOISE = re.compile(r"^((dis)?connect from|lost connection|QID: client=|warning: .* lookup error for|(warning|error): .*(open|file|/var/lib)|"
-                   r"warning: problem talking to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve|"
+                   r"warning: (problem talking|connect) to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve|"
                    r"improper command pipelining|warning: Illegal address syntax)")
 
 
@@ -177,7 +177,8 @@ def converse(port, line):
                 x += f" LOGIN={options['login']}"
             say(x, "CONNECT")
         if helo != "-":
-            say(("HELO " if "smtp" in options else "EHLO ") + helo, "HELO")
+            hello = "HELO" if "smtp" in options else "EHLO"
+            say(f"{hello} {helo}", hello)
         if "etrn" in options:
             say("ETRN " + options["etrn"], "ETRN")
         if "vrfy" in options:
@@ -213,8 +214,11 @@ def serve_policy(answers, requests):
                     lines.append(l.decode("utf-8", "backslashreplace").rstrip("\n"))
                 if not l:
                     return
-                requests.append(re.sub(r"instance=\S+", "instance=I", " ".join(lines)).replace(" queue_id=", " queue_id=", 1))
-                requests[-1] = re.sub(r"queue_id=[0-9A-F]+", "queue_id=QID", requests[-1])
+                request = " ".join(lines)
+                for part, plain in ((r"instance=\S+", "instance=I"), (r"queue_id=[0-9A-F]+", "queue_id=QID"),
+                                    (r"server_port=\d+", "server_port=2500")):
+                    request = re.sub(part, plain, request)
+                requests.append(request)
                 got = dict(l.split("=", 1) for l in lines)
                 action = answers.get(got.get("recipient") or got.get("protocol_state"), answers.get("*", "DUNNO"))
                 w.write({"HANGUP": b"", "EMPTY": b"\n", "NOEND": b"action=DUNNO\n"}.get(

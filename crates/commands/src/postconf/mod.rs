@@ -355,7 +355,7 @@ mod tests {
 
     fn check(args: &[&str]) -> Result<String, String> {
         let args = args.iter().map(|a| a.into()).collect();
-        let parsed = Request::parse(&Program::new("postconf".into(), args, 1));
+        let parsed = Request::parse(&Program::new("postconf".into(), args, 1, crate::program::Voice::Stderr));
         parsed.map(|r| r.letters).map_err(|f| f.message)
     }
 

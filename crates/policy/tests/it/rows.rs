@@ -172,16 +172,18 @@ impl<'t> Peer<'t> {
         };
 
         if answer(&session, now(restrictions.connect(&session, &mut state, world))) {
-            for command in ["HELO", "MAIL", "RCPT"] {
+            for command in ["EHLO", "MAIL", "RCPT"] {
                 said.push(format!("< {command} 503 5.7.0 Error: access denied for {namaddr}"));
             }
             return;
         }
         if !self.helo.is_empty() {
             session.command = if self.option("smtp").is_some() { Command::Helo } else { Command::Ehlo };
-            session.client = &greeted;
-            if answer(&session, now(restrictions.helo(&session, &mut state, world))) {
-                session.client = &client;
+            // the name is the new one, the protocol is not yet ESMTP
+            let greeting = Client { helo: self.helo.into(), ..client.clone() };
+            let at_helo = Session { client: &greeting, ..session };
+            if !answer(&session, now(restrictions.helo(&at_helo, &mut state, world))) {
+                session.client = &greeted;
             }
         }
         if let Some(domain) = self.option("etrn") {
@@ -207,6 +209,7 @@ impl<'t> Peer<'t> {
             said.push("< RCPT 503 5.5.1 Error: need MAIL command".into());
             return;
         }
+        session.instance = "I";
         let mut accepted = Vec::new();
         for recipient in &self.recipients {
             let recipient = internal(recipient);
@@ -234,7 +237,7 @@ impl<'t> Peer<'t> {
         session.command = Command::Data;
         if !answer(&session, now(restrictions.data(&session, &mut state, world))) {
             session.command = Command::EndOfMessage;
-            session.size = 15;
+            session.size = 17;
             answer(&session, now(restrictions.end_of_data(&session, &mut state, world)));
         }
     }
@@ -258,7 +261,7 @@ pub(crate) fn bare_session(client: &Client) -> Session<'_> {
         recipient_count: 0,
         etrn_domain: None,
         queue_id: None,
-        instance: "I",
+        instance: "",
         size: 0,
         smtputf8: false,
         improper_pipelining: false,

@@ -174,7 +174,7 @@ impl World {
                     s.parent_domain_matches_subdomains = value.contains("smtpd_access_maps");
                 }
                 "smtpd_null_access_lookup_key" => s.smtpd_null_access_lookup_key = value.clone(),
-                "default_rbl_reply" => s.default_rbl_reply = value.replace("$$", "$"),
+                "default_rbl_reply" => s.default_rbl_reply = value.clone(),
                 "maps_rbl_domains" => s.maps_rbl_domains = value.clone(),
                 "myhostname" => s.myhostname = value.clone(),
                 "recipient_delimiter" => s.recipient_delimiter = value.clone(),
@@ -305,7 +305,10 @@ impl World {
         let (recipient, state) = (get("recipient").unwrap_or(""), get("protocol_state").unwrap_or(""));
         let key = if recipient.is_empty() { state } else { recipient };
         let action = self.policy.get(key).or(self.policy.get("*")).map_or("DUNNO", String::as_str).to_owned();
-        lines.iter_mut().filter(|line| line.starts_with("instance=")).for_each(|line| *line = "instance=I");
+        lines
+            .iter_mut()
+            .filter(|line| line.len() > "instance=".len() && line.starts_with("instance="))
+            .for_each(|line| *line = "instance=I");
         self.log.lock().unwrap().push(format!("P {}", lines.join(" ")));
         match action.as_str() {
             "HANGUP" => None,
@@ -480,7 +483,7 @@ impl Facts for World {
                     Ok(Some(action)) => return Ok(action),
                     Ok(None) => {}
                     Err(why) => {
-                        let line = format!("L warning: {why} from {}", service.endpoint);
+                        let line = format!("L warning: {why} from 127.0.0.1:9999");
                         self.log.lock().unwrap().push(line);
                     }
                 }
