@@ -2,7 +2,7 @@
 
 mod host;
 
-pub use host::host_facts;
+pub use host::{complete, host_facts};
 
 use params::{Config, Diagnostic, MainCf, MasterCf, View};
 use std::fmt;

@@ -103,8 +103,8 @@ pub fn literal_address(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether this can be a host name once its non-ASCII labels are encoded (RFC 5890). Those are taken only where
-/// SMTPUTF8 may be used.
+/// Whether this is a host name once its non-ASCII labels are encoded (RFC 5890). Those are taken only where SMTPUTF8
+/// was asked for.
 pub fn is_utf8_hostname(name: &[u8], smtputf8: bool) -> bool {
     if smtputf8 { is_hostname(&to_ascii(name)) } else { is_hostname(name) }
 }
@@ -192,20 +192,32 @@ mod tests {
     }
 
     #[test]
-    fn literals_and_utf8() {
-        assert_eq!(literal_address(b"192.0.2.1"), Some(&b"192.0.2.1"[..]));
-        assert_eq!(literal_address(b"ipv6:::1"), Some(&b"::1"[..]));
-        assert_eq!(literal_address(b"::1"), None);
-        assert_eq!(literal_address(b"IPv6:192.0.2.1"), None);
+    fn names_in_utf8() {
         assert!(is_utf8_hostname("jos\u{e9}.example".as_bytes(), true));
         assert!(!is_utf8_hostname("jos\u{e9}.example".as_bytes(), false));
-        assert!(!is_utf8_hostname(b"\xff.example", true));
         assert_eq!(&*to_ascii("jos\u{e9}.example".as_bytes()), b"xn--jos-dma.example");
+        assert_eq!(&*to_ascii(b"\xff.example"), b"\xff.example");
+    }
+
+    #[test]
+    fn literals() {
+        for (text, expect) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("IPv6:2001:db8::1", Some("2001:db8::1")),
+            ("ipv6:::1", Some("::1")),
+            ("2001:db8::1", None),
+            ("IPv6:192.0.2.1", None),
+            ("", None),
+        ] {
+            assert_eq!(literal_address(text.as_bytes()), expect.map(str::as_bytes), "{text}");
+        }
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_is_both(text: Vec<u8>) {
+            literal_address(&text);
+            to_ascii(&text);
             proptest::prop_assert!(!(is_hostname(&text) && is_address(&text)));
         }
     }

@@ -16,6 +16,7 @@ mod services;
 mod stream;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 mod watch;
 
 pub use inet::InetProtocols;

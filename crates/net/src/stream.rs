@@ -2,7 +2,6 @@
 //! that many small commands cost one system call.
 
 use bytes::{Buf, BytesMut};
-use openssl::ssl::SslRef;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
@@ -146,14 +145,6 @@ impl Stream {
 
     pub fn is_tls(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
-    }
-
-    /// The state of TLS, for this room.
-    pub(crate) fn ssl(&self) -> Option<&SslRef> {
-        match &self.transport {
-            Transport::Plain(_) => None,
-            Transport::Tls(stream) => Some(stream.ssl()),
-        }
     }
 
     /// The peer's address; None for UNIX-domain sockets and for peers that are gone.

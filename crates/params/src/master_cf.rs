@@ -6,6 +6,37 @@ use crate::word::{BLANKS, name_value, strip_braces, words};
 use std::collections::VecDeque;
 use std::fmt;
 
+/// The programs that a service may name: Postfix's. Another one is an error with its line, never skipped.
+pub const PROGRAMS: &[&str] = &[
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "oqmgr",
+    "pickup",
+    "pipe",
+    "postlogd",
+    "postscreen",
+    "proxymap",
+    "qmgr",
+    "qmqpd",
+    "scache",
+    "showq",
+    "smtp",
+    "smtpd",
+    "spawn",
+    "tlsmgr",
+    "tlsproxy",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
+];
+
 /// The number of fields before a command's arguments.
 pub const FIELDS: usize = 8;
 /// What `postconf -F` calls the fields.
@@ -310,6 +341,21 @@ fn number(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
+impl MistakeKind {
+    /// What postconf(1) ends with for an entry of this text. None: it goes on.
+    pub fn postconf_text(&self, text: &str) -> Option<String> {
+        match self {
+            MistakeKind::Missing { .. } => Some("bad field count".to_string()),
+            MistakeKind::Bad { field: 7, .. } => None,
+            MistakeKind::Bad { field, value } => {
+                let text = text.replace('\n', " ");
+                Some(format!("invalid {} field \"{value}\" in \"{text}\"", FIELD_NAMES[*field]))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl ServiceKind {
     pub fn parse(text: &str) -> Option<ServiceKind> {
         Some(match text {
@@ -372,20 +418,16 @@ impl Mistake {
 
     /// As postconf(1) says it. None: postconf says nothing.
     pub fn postconf_diagnostic(&self, path: &str) -> Option<Diagnostic> {
-        let text = self.text.replace('\n', " ");
         let diagnostic = match &self.kind {
             MistakeKind::Stray => return Some(self.stray(path)),
             MistakeKind::Missing { .. } => {
                 Diagnostic::fatal(format!("file {path}: line {}: bad field count", self.line))
             }
-            MistakeKind::Bad { field: 7, .. } | MistakeKind::PrivateInet => return None,
-            MistakeKind::Bad { field, value } => {
-                Diagnostic::fatal(format!("invalid {} field \"{value}\" in \"{text}\"", FIELD_NAMES[*field]))
-            }
             MistakeKind::Braces(why) => Diagnostic::warning(format!("master.cf: {why}")),
             MistakeKind::Override { why, text } => {
                 Diagnostic::warning(format!("master.cf: {why}: \"{text}\""))
             }
+            kind => Diagnostic::fatal(kind.postconf_text(&self.text)?),
         };
         Some(self.explain(path, diagnostic))
     }

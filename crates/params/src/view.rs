@@ -170,19 +170,19 @@ impl View {
     /// The addresses of ours that `inet_interfaces` and `inet_protocols` leave. The error is Postfix's text.
     pub fn own_interfaces(&self) -> Result<Vec<Interface>, String> {
         let protocols = self.protocols()?;
-        host::own_interfaces(&self.config.host, &self.plain("inet_interfaces"), protocols)
+        host::own_interfaces(&self.config.host, &self.value("inet_interfaces")?, protocols)
     }
 
     /// The addresses of `proxy_interfaces`. The error is Postfix's text.
     pub fn proxy_addresses(&self) -> Result<Vec<IpAddr>, String> {
         let protocols = self.protocols()?;
-        let list = self.plain("proxy_interfaces");
+        let list = self.value("proxy_interfaces")?;
         host::host_addresses(&self.config.host, "proxy_interfaces", &list, protocols)
     }
 
     /// `inet_protocols`. The error is Postfix's text.
     pub fn protocols(&self) -> Result<Protocols, String> {
-        Protocols::parse(&self.plain("inet_protocols"))
+        Protocols::parse(&self.value("inet_protocols")?)
     }
 
     /// Where a name is set.
@@ -274,11 +274,16 @@ impl View {
     }
 
     fn own_networks(&self) -> Result<String, String> {
-        host::own_networks(&self.own_interfaces()?, &self.plain("mynetworks_style"))
+        host::own_networks(&self.own_interfaces()?, &self.value("mynetworks_style")?)
+    }
+
+    fn value(&self, name: &str) -> Result<String, String> {
+        let text = self.lookup(name).unwrap_or_default();
+        self.expand(&text).map_err(|ExpandError(why)| why)
     }
 
     fn plain(&self, name: &str) -> String {
-        self.lookup(name).and_then(|text| self.expand(&text).ok()).unwrap_or_default()
+        self.value(name).unwrap_or_default()
     }
 
     fn warning(&self, name: &str, text: String) -> Diagnostic {

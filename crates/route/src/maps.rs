@@ -28,6 +28,12 @@ impl Maps {
         Maps { parameter, tables }
     }
 
+    /// These tables, then those; under the name of these.
+    pub fn followed_by(mut self, others: Maps) -> Maps {
+        self.tables.extend(others.tables);
+        self
+    }
+
     pub fn parameter(&self) -> &'static str {
         self.parameter
     }

@@ -16,6 +16,8 @@ use std::ptr;
 /// `openssl/ssl.h`: what `SSL_get_peer_signature_nid` and `SSL_get_signature_nid` expand to.
 const SSL_CTRL_GET_PEER_SIGNATURE_NID: c_int = 108;
 const SSL_CTRL_GET_SIGNATURE_NID: c_int = 132;
+/// And `SSL_CTX_set_dh_auto`.
+const SSL_CTRL_SET_DH_AUTO: c_int = 118;
 
 unsafe extern "C" {
     fn SSL_CTX_use_cert_and_key(
@@ -53,6 +55,13 @@ pub fn use_certificate(
             REPLACE,
         )
     };
+    if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
+/// Lets a server choose Diffie-Hellman groups that match the strength of its certificate.
+pub fn use_automatic_dh(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    // SAFETY: the context is live; this command reads its long argument only.
+    let done = unsafe { ffi::SSL_CTX_ctrl(context.as_ptr(), SSL_CTRL_SET_DH_AUTO, 1, ptr::null_mut()) };
     if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
 }
 
@@ -126,7 +135,7 @@ mod tests {
     use openssl::ec::{EcGroup, EcKey};
     use openssl::hash::MessageDigest;
     use openssl::pkey::PKey;
-    use openssl::ssl::{Ssl, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode};
+    use openssl::ssl::{Ssl, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion};
     use openssl::stack::Stack;
     use openssl::x509::X509Name;
     use openssl::x509::extension::SubjectAlternativeName;
@@ -205,6 +214,20 @@ mod tests {
             let (near, _far) = handshake(ssl, &server);
             assert_eq!(peer_name(near.ssl()).as_deref(), expect, "{names:?}");
         }
+    }
+
+    #[test]
+    fn a_server_has_diffie_hellman_without_parameters() {
+        let (certificate, key) = identity("mx.example.com");
+        let mut context = SslContext::builder(SslMethod::tls_server()).unwrap();
+        use_certificate(&mut context, &certificate, &key, &Stack::new().unwrap()).unwrap();
+        use_automatic_dh(&mut context).unwrap();
+        let mut client = SslContext::builder(SslMethod::tls_client()).unwrap();
+        client.set_max_proto_version(Some(SslVersion::TLS1_2)).unwrap();
+        client.set_cipher_list("ADH:DHE@SECLEVEL=0").unwrap();
+        context.set_cipher_list("ADH:DHE@SECLEVEL=0").unwrap();
+        let (near, _far) = handshake(Ssl::new(&client.build()).unwrap(), &context.build());
+        assert!(near.ssl().current_cipher().unwrap().name().starts_with("ADH"));
     }
 
     #[test]

@@ -403,7 +403,7 @@ fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), Strin
     mistakes.extend(master.diagnostics());
     let mut ignored = Vec::new();
     let daemon_directory = instance.view.get(params::p::daemon_directory, &mut ignored);
-    mistakes.extend(master.unknown_programs(&daemon_directory, settings::PROGRAMS));
+    mistakes.extend(master.unknown_programs(&daemon_directory, params::master_cf::PROGRAMS));
     let settings = Settings::read(&instance.view, &mut mistakes);
     let (fatal, other): (Vec<&Diagnostic>, Vec<&Diagnostic>) = mistakes.iter().partition(|d| d.is_fatal());
     for diagnostic in other.iter().filter(|d| d.severity == params::Severity::Warning) {

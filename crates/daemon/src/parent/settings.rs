@@ -7,37 +7,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The programs a master.cf may name. Others are an error with its line, never skipped.
-pub(crate) const PROGRAMS: &[&str] = &[
-    "smtpd",
-    "pickup",
-    "cleanup",
-    "qmgr",
-    "tlsmgr",
-    "trivial-rewrite",
-    "bounce",
-    "verify",
-    "flush",
-    "proxymap",
-    "smtp",
-    "lmtp",
-    "showq",
-    "error",
-    "discard",
-    "local",
-    "virtual",
-    "pipe",
-    "anvil",
-    "scache",
-    "postlogd",
-    "spawn",
-    "postscreen",
-    "dnsblog",
-    "tlsproxy",
-    "oqmgr",
-    "qmqpd",
-];
-
 /// The parent's part of the configuration.
 pub(crate) struct Settings {
     pub queue_directory: PathBuf,

@@ -144,7 +144,7 @@ fn other_mistakes() {
             "fatal: dictionary mail_dict: macro processing error"
         ]
     );
-    assert_eq!(said("compatibility_level = x")[0], "warning: malformed compatibility level syntax: \"x\"");
+    assert_eq!(said("compatibility_level = x"), ["fatal: malformed compatibility level syntax: \"x\""]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ const RESOLVER_FAILURE: (DsnStatus, &str) = (DsnStatus::new(4, 3, 0), "address r
 impl Manager {
     /// Takes every touched message a step further.
     pub(super) fn go_on(&mut self) {
-        while let Some(key) = self.touched.pop() {
+        while let Some(key) = self.touched.pop_front() {
             let settings = &self.setup.settings;
             let room = settings.qmgr_message_recipient_limit.saturating_sub(self.recipients);
             let limit = room.min(SLICE_LIMIT).max(settings.qmgr_message_recipient_minimum).max(1);
@@ -36,7 +36,7 @@ impl Manager {
             if active.unread > 0 && active.outstanding <= limit / 2 && !is_stopping {
                 let indexes = active.take_slice(limit);
                 self.recipients += indexes.len();
-                self.touched.push(key);
+                self.touched.push_back(key);
                 self.route(key, indexes);
             } else if active.is_through() {
                 self.conclude(key);
@@ -261,7 +261,7 @@ impl Manager {
     pub(super) fn release_recipients(&mut self, key: MessageKey, count: usize) {
         self.active[key].outstanding -= count;
         self.recipients -= count;
-        self.touched.push(key);
+        self.touched.push_back(key);
     }
 
     fn routed_address(&self, key: MessageKey, index: u32, to: Result<Route, Unroutable>) -> Address {

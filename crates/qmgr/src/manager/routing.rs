@@ -126,12 +126,11 @@ pub(super) struct Batch {
     pub(super) group: Group,
 }
 
-/// Sorts recipients by transport, destination, domain and address, and groups them. What is twice the same address with the
-/// same original one is dropped and returned.
+/// Sorts recipients by transport, destination, domain and address, and groups them. What routing made twice the same address
+/// with the same original one is dropped and returned (cleanup has dropped what came twice).
 pub(super) fn batches(mut placed: Vec<Placed>, stored: &Stored, is_single: bool) -> (Vec<Batch>, Vec<u32>) {
     let mut duplicates = Vec::new();
     if placed.len() > 1 {
-        placed.sort_by_cached_key(sort_key);
         let mut seen = HashSet::with_capacity(placed.len());
         placed.retain(|p| {
             let recipient = &stored.envelope.recipients[p.index as usize];
@@ -142,6 +141,7 @@ pub(super) fn batches(mut placed: Vec<Placed>, stored: &Stored, is_single: bool)
             }
             is_new
         });
+        placed.sort_by_cached_key(sort_key);
     }
     let mut batches: Vec<Batch> = Vec::new();
     for Placed { index, transport, destination, nexthop, address } in placed {

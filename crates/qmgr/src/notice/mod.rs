@@ -6,7 +6,7 @@
 mod compose;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wrap;
 
 pub use template::{Templates, Values, fuzz_template};

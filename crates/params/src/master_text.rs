@@ -1,0 +1,207 @@
+//! Entries of master.cf as postconf(1) prints and writes them: in columns, long ones folded.
+
+use crate::master_cf::{FIELD_NAMES, FIELDS};
+use crate::word::BLANKS;
+
+/// Lines longer than this are folded.
+const LINE_LIMIT: usize = 80;
+const INDENT: &str = "    ";
+/// Where the fields begin if those before leave room.
+const COLUMNS: [usize; FIELDS] = [0, 11, 17, 25, 33, 41, 49, 57];
+
+/// How an entry or a field is printed.
+#[derive(Clone, Copy)]
+pub struct Style<'a> {
+    pub fold: bool,
+    /// What becomes of the value behind `-o` (`postconf -x`).
+    pub option_value: &'a dyn Fn(&str) -> String,
+}
+
+/// Leaves values as they are.
+pub const PLAIN: Style<'static> = Style { fold: false, option_value: &str::to_string };
+/// As entries are written to the file.
+pub const FOLDED: Style<'static> = Style { fold: true, option_value: &str::to_string };
+
+/// One entry, without a line end at its end. `words` are a service's.
+pub fn entry_text(words: &[String], style: Style<'_>) -> String {
+    let mut out = Folder::default();
+    for (word, goal) in words.iter().zip(COLUMNS) {
+        if out.len > 0 {
+            out.add(" ");
+            out.add(&" ".repeat(goal.saturating_sub(out.len)));
+        }
+        out.add(word);
+    }
+    out.arguments(&words[FIELDS.min(words.len())..], style, 3);
+    out.text
+}
+
+/// `name/type/field = value`; the field `command` has the arguments, too.
+pub fn field_text(
+    words: &[String],
+    field: usize,
+    style: Style<'_>,
+    show_name: bool,
+    show_value: bool,
+) -> String {
+    let mut out = Folder::default();
+    if show_name {
+        out.add(&format!("{}/{}/{}", words[0], words[1], FIELD_NAMES[field]));
+    }
+    if show_name && show_value {
+        out.add(" = ");
+    }
+    if show_value {
+        if out.len > 0 && out.len + words[field].len() > LINE_LIMIT {
+            out.fold();
+        }
+        out.add(&words[field]);
+        if field == FIELDS - 1 {
+            out.arguments(&words[FIELDS..], style, 1);
+        }
+    }
+    out.text
+}
+
+/// A setting with its words one blank apart, folded if asked for.
+pub fn setting_text(text: &str, fold: bool) -> String {
+    let mut out = Folder::default();
+    for word in text.split([' ', '\t', '\r', '\n']).filter(|w| !w.is_empty()) {
+        if out.len > 0 {
+            out.part(word.len(), fold, 0);
+        }
+        out.add(word);
+    }
+    out.text
+}
+
+#[derive(Default)]
+struct Folder {
+    text: String,
+    /// Of the current line.
+    len: usize,
+}
+
+impl Folder {
+    fn add(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.len += text.len();
+    }
+
+    fn fold(&mut self) {
+        self.text.push('\n');
+        self.text.push_str(INDENT);
+        self.len = INDENT.len();
+    }
+
+    /// A blank or a new line before `next_len` more characters.
+    fn part(&mut self, next_len: usize, fold: bool, extra: usize) {
+        if !fold || self.len + extra + next_len < LINE_LIMIT {
+            self.add(" ");
+        } else {
+            self.fold();
+        }
+    }
+
+    /// Options with a value get a line of their own.
+    fn arguments(&mut self, words: &[String], style: Style<'_>, extra: usize) {
+        let mut rest = words.iter();
+        let mut in_options = true;
+        while let Some(word) = rest.next() {
+            in_options = in_options && word.starts_with('-') && word != "--";
+            let takes_value = in_options && word[1..].starts_with('o');
+            let value = if takes_value { rest.next() } else { None };
+            let value = value.map(|v| braced(&(style.option_value)(v)));
+            let word = if in_options { word.clone() } else { braced(word) };
+            let len = word.len() + value.as_ref().map_or(0, |v| v.len() + extra);
+            if value.is_some() {
+                self.len = LINE_LIMIT;
+            }
+            if self.len > INDENT.len() {
+                self.part(len, style.fold, 1);
+            }
+            self.add(&word);
+            if let Some(value) = value {
+                self.add(" ");
+                self.add(&value);
+                self.len = LINE_LIMIT;
+            }
+        }
+    }
+}
+
+fn braced(word: &str) -> String {
+    // Postfix writes an empty word, and one in braces of its own, without braces, and then reads something else.
+    let needs_braces = word.is_empty() || word.starts_with('{') || word.contains(|c| BLANKS.contains(c));
+    if needs_braces { format!("{{{word}}}") } else { word.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::master_cf::Service;
+
+    fn words(text: &str) -> Vec<String> {
+        Service::parse(text, 1).0.expect("an entry").words
+    }
+
+    #[test]
+    fn entries() {
+        for (text, expect) in [
+            ("smtp inet n - n - - smtpd", "smtp       inet  n       -       n       -       -       smtpd"),
+            (
+                "postlog unix-dgram n - n - 1 postlogd",
+                "postlog    unix-dgram n  -       n       -       1       postlogd",
+            ),
+            (
+                "relay unix - - n - - smtp -v -o a=b -o { c = d e }",
+                "relay      unix  -       -       n       -       -       smtp -v\n    -o a=b\n    -o {c=d e}",
+            ),
+            (
+                "bsmtp unix - n n - - pipe flags=Fq. user=bsmtp argv=/usr/lib/bsmtp/bsmtp -t$nexthop -f$sender $recipient",
+                "bsmtp      unix  -       n       n       -       -       pipe flags=Fq.\n    user=bsmtp argv=/usr/lib/bsmtp/bsmtp -t$nexthop -f$sender $recipient",
+            ),
+        ] {
+            assert_eq!(entry_text(&words(text), FOLDED), expect);
+            let (again, mistakes) = Service::parse(expect, 1);
+            assert_eq!((again.map(|s| s.words), mistakes), (Some(words(text)), vec![]));
+        }
+        assert_eq!(
+            entry_text(&words("relay unix - - n - - smtp -o a=b -v"), PLAIN),
+            "relay      unix  -       -       n       -       -       smtp -o a=b -v"
+        );
+    }
+
+    #[test]
+    fn fields() {
+        let words = words("p unix - n n - - pipe -o x=y argv=z");
+        assert_eq!(field_text(&words, 4, PLAIN, true, true), "p/unix/chroot = n");
+        assert_eq!(field_text(&words, 7, PLAIN, true, true), "p/unix/command = pipe -o x=y argv=z");
+        assert_eq!(field_text(&words, 7, PLAIN, false, true), "pipe -o x=y argv=z");
+        assert_eq!(field_text(&words, 7, PLAIN, true, false), "p/unix/command");
+        assert_eq!(field_text(&words, 7, FOLDED, false, true), "pipe\n    -o x=y\n    argv=z");
+    }
+
+    #[test]
+    fn settings() {
+        assert_eq!(setting_text("a =  b,\t c\n", false), "a = b, c");
+        let long = format!("a = {}", "word ".repeat(20));
+        assert_eq!(
+            setting_text(&long, true),
+            format!("a = {}\n    {}", ["word"; 15].join(" "), ["word"; 5].join(" "))
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn printed_is_read_the_same(args in "( (-v|-o [a-c]=[a-c]{0,2}|-o \\{ a = [b ]{0,5}\\}|[a-c=]{1,50}|\\{[a-c ]{1,5}\\})){0,5}") {
+            let words = words(&format!("s unix - - n - - smtp{args}"));
+            for style in [PLAIN, FOLDED] {
+                let text = entry_text(&words, style).replace('\n', "");
+                let (again, mistakes) = Service::parse(&text, 1);
+                proptest::prop_assert_eq!(mistakes, vec![]);
+                proptest::prop_assert_eq!(&again.expect("an entry").words, &words);
+            }
+        }
+    }
+}
