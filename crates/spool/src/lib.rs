@@ -14,6 +14,7 @@ pub mod maildrop;
 pub mod master_lock;
 mod memory;
 mod message;
+pub mod control;
 pub mod showq;
 mod wire;
 
