@@ -7,6 +7,7 @@ pub mod address;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;
+pub mod hostname;
 pub mod outcome;
 pub mod queue_id;
 pub mod reply;
