@@ -36,6 +36,14 @@ pub fn entry_text(words: &[String], style: Style<'_>) -> String {
     out.text
 }
 
+/// One entry with its words one blank apart (`postconf -Mj`).
+pub fn entry_line(words: &[String], style: Style<'_>) -> String {
+    let mut out = Folder::default();
+    out.add(&words[..FIELDS.min(words.len())].join(" "));
+    out.arguments(&words[FIELDS.min(words.len())..], Style { fold: false, ..style }, 0);
+    out.text
+}
+
 /// `name/type/field = value`; the field `command` has the arguments, too.
 pub fn field_text(
     words: &[String],
@@ -185,6 +193,13 @@ mod tests {
             entry_text(&words("relay unix - - n - - smtp -o a=b -v"), PLAIN),
             "relay      unix  -       -       n       -       -       smtp -o a=b -v"
         );
+    }
+
+    #[test]
+    fn on_one_line() {
+        let words = words("12345  inet n n n - - spawn -o { a = 2 3 } user=nobody argv=/bin/sh -c {sleep 1}");
+        let expect = "12345 inet n n n - - spawn -o {a=2 3} user=nobody argv=/bin/sh -c {sleep 1}";
+        assert_eq!(entry_line(&words, PLAIN), expect);
     }
 
     #[test]

@@ -26,7 +26,7 @@ const SUBJECTS: &str = "aAblmtpMFPT";
 /// Options that exclude each other, apart from the subjects.
 const EXCLUSIVE: [&str; 5] = ["denX#", "efX#", "exX#", "deoX#", "ehHX#"];
 /// What goes with an option; in Postfix's order.
-const COMPATIBLE: [(char, &str); 12] = [
+const COMPATIBLE: [(char, &str); 13] = [
     ('a', ""),
     ('A', ""),
     ('b', ""),
@@ -34,14 +34,15 @@ const COMPATIBLE: [(char, &str); 12] = [
     ('m', ""),
     ('T', ""),
     ('t', ""),
-    ('p', "eX#fhCxdnoH"),
-    ('M', "eX#fox"),
-    ('F', "efhoxH"),
-    ('P', "eXfhoxH"),
-    ('C', "pdn"),
+    ('p', "eX#fhCxdnoHj"),
+    ('M', "eX#foxj"),
+    ('F', "efhoxHj"),
+    ('P', "eXfhoxHj"),
+    ('j', "pMFPCdnox"),
+    ('C', "pdnj"),
 ];
 /// The order in which messages name options.
-const NAMING: &str = "aAbCdefFhHlmMnopPtTxX#";
+const NAMING: &str = "aAbCdefFhHjlmMnopPtTxX#";
 
 /// Lookup table types, as `-m` lists them.
 const MAP_TYPES: [&str; 23] = [
