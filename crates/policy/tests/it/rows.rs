@@ -12,7 +12,7 @@
 //!
 //! In a row `-` leaves a command out, `<>` is the null sender and `\s` a blank. Options: `+login=NAME`, `+reverse=NAME`,
 //! `+smtp` (HELO), `+utf8` (SMTPUTF8), `+data` (a message follows), `+vrfy=X`, `+etrn=X`, `+pipeline`, `+direct` (no
-//! XCLIENT: the client's name is looked up).
+//! XCLIENT: the name is what the zone says), `+tls=CERTIFICATE`.
 
 use crate::world::{World, now};
 use mail::{Address, Client, QueueId, Reply};
@@ -130,7 +130,6 @@ impl<'t> Peer<'t> {
         let (name, name_status) = match self.name {
             "unknown" => ("unknown", NameStatus::NotFound),
             "tempfail" => ("unknown", NameStatus::TryLater),
-            _ if is_direct => ("unknown", NameStatus::NotFound),
             name => (name, NameStatus::Ok),
         };
         let (reverse_name, reverse_name_status) = match self.option("reverse") {
@@ -149,6 +148,7 @@ impl<'t> Peer<'t> {
             client.sasl_method = "XCLIENT".into();
         }
         let namaddr = format!("{name}[{}]", self.address);
+        let tls = self.option("tls").map(|certificate| world.tls(certificate));
         let mut greeted = client.clone();
         greeted.helo = self.helo.into();
         if !self.helo.is_empty() && self.option("smtp").is_none() {
@@ -162,6 +162,7 @@ impl<'t> Peer<'t> {
             reverse_name_status,
             peer: Some(if is_direct { self.address } else { "127.0.0.1" }.parse().unwrap()),
             improper_pipelining: self.option("pipeline").is_some(),
+            tls: tls.as_ref(),
             ..bare_session(&client)
         };
         let mut state = State::default();
@@ -172,16 +173,18 @@ impl<'t> Peer<'t> {
         };
 
         if answer(&session, now(restrictions.connect(&session, &mut state, world))) {
-            for command in ["HELO", "MAIL", "RCPT"] {
+            for command in ["EHLO", "MAIL", "RCPT"] {
                 said.push(format!("< {command} 503 5.7.0 Error: access denied for {namaddr}"));
             }
             return;
         }
         if !self.helo.is_empty() {
             session.command = if self.option("smtp").is_some() { Command::Helo } else { Command::Ehlo };
-            session.client = &greeted;
-            if answer(&session, now(restrictions.helo(&session, &mut state, world))) {
-                session.client = &client;
+            // the name is the new one, the protocol is not yet ESMTP
+            let greeting = Client { helo: self.helo.into(), ..client.clone() };
+            let at_helo = Session { client: &greeting, ..session };
+            if !answer(&session, now(restrictions.helo(&at_helo, &mut state, world))) {
+                session.client = &greeted;
             }
         }
         if let Some(domain) = self.option("etrn") {
@@ -207,6 +210,7 @@ impl<'t> Peer<'t> {
             said.push("< RCPT 503 5.5.1 Error: need MAIL command".into());
             return;
         }
+        session.instance = "I";
         let mut accepted = Vec::new();
         for recipient in &self.recipients {
             let recipient = internal(recipient);
@@ -234,7 +238,7 @@ impl<'t> Peer<'t> {
         session.command = Command::Data;
         if !answer(&session, now(restrictions.data(&session, &mut state, world))) {
             session.command = Command::EndOfMessage;
-            session.size = 15;
+            session.size = 17;
             answer(&session, now(restrictions.end_of_data(&session, &mut state, world)));
         }
     }
@@ -258,7 +262,7 @@ pub(crate) fn bare_session(client: &Client) -> Session<'_> {
         recipient_count: 0,
         etrn_domain: None,
         queue_id: None,
-        instance: "I",
+        instance: "",
         size: 0,
         smtputf8: false,
         improper_pipelining: false,
