@@ -140,6 +140,25 @@ impl Logger {
         }
     }
 
+    /// Writes a line that another process has made, with its own head and without its end: what came over the log socket. Only
+    /// for files; a system logger has its own socket.
+    pub fn foreign_line(&self, line: &[u8]) {
+        let mut state = self.shared.lock();
+        if !matches!(state.target, Target::File(_)) || state.lines.text.len() > BUFFER_LIMIT {
+            return;
+        }
+        let was_empty = state.lines.ends.is_empty();
+        let printable = line.iter().map(|b| if *b < 32 || *b == 127 { b'?' } else { *b });
+        state.lines.text.extend(printable.take(PAYLOAD_LIMIT));
+        state.lines.text.push(b'\n');
+        let end = state.lines.text.len();
+        state.lines.ends.push(end);
+        drop(state);
+        if was_empty {
+            self.shared.changed.notify_all();
+        }
+    }
+
     fn append(&self, state: &mut State, level: Level, text: fmt::Arguments<'_>) {
         let State { lines, stamper, target, .. } = state;
         let start = lines.text.len();

@@ -41,7 +41,15 @@ impl Router {
         Router { settings, warn }
     }
 
+    /// The same router for a program that has a log of its own.
+    pub fn logging_to(self, warn: Arc<dyn Fn(&str) + Send + Sync>) -> Router {
+        Router { warn, ..self }
+    }
+
     fn warn(&self, text: &str) {
         (self.warn)(text);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::{Router, Settings};
 use mail::Address;
-use mail::header::addresses::{Spaces, Token, print_external, scan};
+use mail::header::addresses::{Spaces, Token, print_internal, scan};
 use mail::header::{quote, unquote};
 
 /// Whose names complete an address.
@@ -23,7 +23,7 @@ impl Router {
         // An address is no longer than what holds it: a header of header_size_limit, a line of a table.
         let mut tokens = scan(external, usize::MAX);
         self.standardise(&mut tokens, context);
-        print_external(&tokens, Spaces::BetweenWords)
+        quote(&print_internal(&tokens, Spaces::BetweenWords))
     }
 
     /// Brings an address to standard form, internal to internal. The null address stays.

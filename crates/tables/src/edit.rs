@@ -3,6 +3,7 @@
 //! A file is read, changed in memory, and replaced whole. Cdb files are only ever built anew.
 
 use crate::bdb::{BtreeEditor, Database, DbError, HashEditor, Method};
+use crate::cdb::CdbEditor;
 use crate::db_table::method_name;
 use crate::fold::fold;
 use crate::open::known_types;
@@ -68,6 +69,7 @@ pub struct Editor {
 enum Content {
     Hash(HashEditor),
     Btree(BtreeEditor),
+    Cdb(CdbEditor),
 }
 
 impl Editor {
@@ -76,13 +78,37 @@ impl Editor {
         match kind {
             "hash" => Editor::open_db(Method::Hash, path, mode, context),
             "btree" => Editor::open_db(Method::Btree, path, mode, context),
+            "cdb" => Editor::open_cdb(path, mode, context),
             _ => Err(refuse(kind, path, mode)),
         }
     }
 
+    fn open_cdb(path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
+        if mode != Mode::Create {
+            return Err(EditError::Other(
+                "dict_cdb_open: inappropriate open flags for cdb database - specify O_RDONLY or \
+                 O_WRONLY|O_CREAT|O_TRUNC"
+                    .to_owned(),
+            ));
+        }
+        let file = format!("{path}.cdb");
+        let failed =
+            |error: io::Error| EditError::Other(format!("open database {file}: {}", error_text(&error)));
+        let replacing = Replacing::begin(&PathBuf::from(&file)).map_err(failed)?;
+        let with_nul = match context.terminators {
+            // Postfix: keys and values of this type have no NUL unless it is asked for.
+            Terminators::Either => Terminators::Without,
+            terminators => terminators,
+        };
+        let content = Content::Cdb(CdbEditor::default());
+        // Postfix: messages name the source.
+        Ok(Editor { content, replacing, shown: path.to_owned(), with_nul, context: context.clone() })
+    }
+
     fn open_db(method: Method, path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
         let shown = format!("{path}.db");
-        let failed = |error: io::Error| EditError::Other(format!("open {shown}: {}", error_text(&error)));
+        let open = if mode == Mode::Delete { "open database" } else { "open" };
+        let failed = |error: io::Error| EditError::Other(format!("{open} {shown}: {}", error_text(&error)));
         let mut replacing = Replacing::begin(&PathBuf::from(&shown)).map_err(failed)?;
         let invalid = |why: &str| {
             context.hint(&format!("{shown}: {why}"));
@@ -216,6 +242,7 @@ impl Content {
         match self {
             Content::Hash(hash) => hash.insert(key, value),
             Content::Btree(btree) => Ok(btree.insert(key, value)),
+            Content::Cdb(cdb) => Ok(cdb.insert(key, value)),
         }
     }
 
@@ -226,6 +253,10 @@ impl Content {
                 btree.replace(key, value);
                 Ok(())
             }
+            Content::Cdb(cdb) => {
+                cdb.replace(key, value);
+                Ok(())
+            }
         }
     }
 
@@ -233,6 +264,7 @@ impl Content {
         match self {
             Content::Hash(hash) => hash.delete(key),
             Content::Btree(btree) => Ok(btree.delete(key)),
+            Content::Cdb(_) => Err(DbError::Unsupported("removing from a constant database")),
         }
     }
 
@@ -240,6 +272,7 @@ impl Content {
         match self {
             Content::Hash(hash) => hash.write(out),
             Content::Btree(btree) => btree.write(out),
+            Content::Cdb(cdb) => cdb.write(out),
         }
     }
 }

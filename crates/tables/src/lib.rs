@@ -10,6 +10,9 @@
 
 mod bdb;
 mod braces;
+mod cdb;
+mod cidr;
+mod compound;
 mod constant;
 mod context;
 mod db_table;
@@ -18,9 +21,14 @@ mod file_values;
 mod fold;
 mod inline;
 mod maps;
+mod nul;
 mod open;
+mod pattern;
+mod proxy;
 mod replace;
+mod rules;
 pub mod source;
+mod system;
 mod texthash;
 mod watched;
 
@@ -120,6 +128,11 @@ pub fn error_text(error: &std::io::Error) -> String {
         Some(at) if error.raw_os_error().is_some() => text[..at].to_owned(),
         _ => text,
     }
+}
+
+/// Reads a cdb file that may be anything; for the fuzz target of that name.
+pub fn fuzz_cdb(data: &[u8]) {
+    cdb::fuzz(data);
 }
 
 /// Reads a Berkeley DB file that may be anything; for the fuzz target of that name.

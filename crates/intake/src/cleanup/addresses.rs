@@ -170,7 +170,7 @@ impl Recipients<'_> {
         if settings.duplicate_filter_limit == 0 || self.seen.len() < settings.duplicate_filter_limit {
             self.seen.insert(key);
         }
-        if !settings.enable_original_recipient || recipient.original.as_ref() == Some(&recipient.address) {
+        if recipient.original.as_ref() == Some(&recipient.address) {
             recipient.original = None;
         }
         self.done.push(recipient);

@@ -195,7 +195,8 @@ fn add_undisclosed(header: &str, facts: &mut Facts, out: &mut Vec<u8>) {
     }
     if !is_header(header.as_bytes()) {
         let why = "need \"headername: headervalue\"";
-        facts.warn(format!("bad undisclosed_recipients_header header text \"{header}\" -- {why}"));
+        let text = format!("bad undisclosed_recipients_header header text \"{header}\" -- {why}");
+        facts.notes.push(Note::Misconfigured(text));
         return;
     }
     out.extend_from_slice(header.as_bytes());

@@ -12,7 +12,7 @@ pub enum Received {
     Smtp(Option<Arc<TlsSession>>),
     /// Through `sendmail` and the maildrop, by this uid.
     Local { uid: u32 },
-    /// Made by the mail system.
+    /// Made by the mail system. Date: comes with it.
     Internal,
 }
 
@@ -73,6 +73,7 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
         Received::Internal => {
             line(format!("Received: by {name} ({mail_name})").as_bytes());
             line(format!("\tid {id}; {date}").as_bytes());
+            line(format!("Date: {date}").as_bytes());
         }
     }
     out
