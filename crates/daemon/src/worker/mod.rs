@@ -9,13 +9,13 @@ mod snapshot;
 mod sockets;
 
 use crate::ipc::orders::{self, Answer, Listener as Inherited, Order};
-use crate::ipc::requests::Asker;
+use crate::ipc::requests::{Asker, Request};
 use crate::ipc::{self, IpcError};
 use crate::roles;
 use build::{Build, Opener};
 use deliver::mailbox::client::MailboxProcesses;
 use instance::Instance;
-use logger::Logger;
+use logger::{Logger, Target};
 use net::Resolver;
 use net::listen::Listener;
 use params::{Severity, View, p};
@@ -31,9 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// How long deliveries under way may take when the system stops. The parent waits a little longer.
@@ -71,15 +69,15 @@ struct Configuration {
 
 impl Worker {
     async fn serve(self) -> io::Result<()> {
-        let orders = AsyncFd::with_interest(self.orders.try_clone()?, Interest::READABLE)?;
-        let Some(first) = self.next_configuration(&orders).await? else { return Ok(()) };
+        let mut orders = self.listen()?;
+        let Some(first) = orders.recv().await else { return Ok(()) };
         let generation = first.generation;
         let mut system = match System::start(first, self.asker.clone()).await {
             Ok(system) => system,
             Err(why) => return Ok(orders::answer(&self.orders, &Answer::Rejected { generation, why })?),
         };
         orders::answer(&self.orders, &Answer::Ready { generation })?;
-        while let Some(next) = self.next_configuration(&orders).await? {
+        while let Some(next) = orders.recv().await {
             let generation = next.generation;
             let answer = match system.reload(next) {
                 Ok(()) => Answer::Ready { generation },
@@ -91,17 +89,29 @@ impl Worker {
         Ok(())
     }
 
-    /// None: the system is to stop, or the parent is gone.
-    async fn next_configuration(&self, orders: &AsyncFd<OwnedFd>) -> io::Result<Option<Configuration>> {
-        orders.readable().await?.clear_ready();
-        match orders::next(&self.orders) {
-            Ok(Order::Configure { generation, main_cf, master_cf, listeners }) => {
-                let (main_cf, master_cf) = (read_all(main_cf)?, read_all(master_cf)?);
-                let instance = Instance::from_text(&self.config_directory, "worker", main_cf, master_cf);
-                Ok(Some(Configuration { generation, view: instance.view, listeners }))
+    /// Has a thread wait for orders. The channel ends when the system is to stop, or the parent is gone.
+    fn listen(&self) -> io::Result<mpsc::UnboundedReceiver<Configuration>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (socket, directory) = (self.orders.try_clone()?, self.config_directory.clone());
+        std::thread::Builder::new().name("orders".into()).spawn(move || {
+            while let Ok(Some(configuration)) = next_configuration(&socket, &directory) {
+                if sender.send(configuration).is_err() {
+                    return;
+                }
             }
-            Ok(Order::Stop) | Err(IpcError::Gone) => Ok(None),
-            Err(e) => Err(io::Error::other(e)),
+        })?;
+        Ok(receiver)
+    }
+}
+
+/// None: the system is to stop.
+fn next_configuration(orders: &OwnedFd, config_directory: &str) -> io::Result<Option<Configuration>> {
+    match orders::next(orders).map_err(io::Error::other)? {
+        Order::Stop => Ok(None),
+        Order::Configure { generation, main_cf, master_cf, listeners } => {
+            let (main_cf, master_cf) = (read_all(main_cf)?, read_all(master_cf)?);
+            let instance = Instance::from_text(config_directory, "worker", main_cf, master_cf);
+            Ok(Some(Configuration { generation, view: instance.view, listeners }))
         }
     }
 }
@@ -135,7 +145,7 @@ struct System {
 impl System {
     async fn start(first: Configuration, asker: Arc<Asker>) -> Result<System, String> {
         let view = first.view;
-        let log = open_log(&view)?;
+        let log = open_log(&view, &asker)?;
         let queue_directory = PathBuf::from(view.get(p::queue_directory, &mut Vec::new()));
         let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log)?);
         let resolver = Resolver::new(net::resolver::Sources::default());
@@ -200,7 +210,7 @@ impl System {
             queue_directory,
         };
         let (snapshot, setup) = build_snapshot(&next.view, &self.log, &self.asker, &parts)?;
-        if let Ok(target) = crate::log_target(&next.view) {
+        if let Ok(target) = log_target(&next.view, &self.asker) {
             self.log.set_target(target);
         }
         self.injector.replace(snapshot.enqueue.clone());
@@ -308,10 +318,19 @@ fn build_snapshot(
     }
 }
 
-fn open_log(view: &View) -> Result<Logger, String> {
-    let target = crate::log_target(view)?;
+fn open_log(view: &View, asker: &Asker) -> Result<Logger, String> {
+    let target = log_target(view, asker)?;
     let syslog_name = view.get(p::syslog_name, &mut Vec::new());
     Ok(Logger::start(target, &syslog_name).service(&syslog_name, "master"))
+}
+
+/// As the configuration says; a file that this process may not open comes from the parent.
+fn log_target(view: &View, asker: &Asker) -> Result<Target, String> {
+    crate::log_target(view).or_else(|_| match asker.ask(&Request::OpenLog) {
+        Ok(Ok(file)) => Ok(Target::File(file.into())),
+        Ok(Err(refusal)) => Err(refusal.why),
+        Err(e) => Err(e.to_string()),
+    })
 }
 
 fn service_log(view: &View, log: &Logger, service: &str) -> Logger {

@@ -8,8 +8,7 @@ use intake::{cleanup, enqueue};
 use mail::keys::Parents;
 use net::{InetProtocols, Resolver};
 use params::{Service as Line, p, service};
-use policy::settings::Compatibility;
-use policy::{PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
+use policy::{Compatibility, PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
 use route::Router;
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Config, Keywords, TlsLevel};
@@ -69,9 +68,9 @@ pub(super) fn service(
         let s: service::Smtpd = build.load();
         let tls: service::SmtpdTls = build.load();
         let (restrictions, tables) = restrictions(build, &s);
-        let (forbidden_tables, forbidden_words): (Vec<String>, Vec<String>) =
-            s.smtpd_forbidden_commands.iter().cloned().partition(|word| word.contains(':'));
-        let (keywords, unknown) = Keywords::parse(&s.smtpd_discard_ehlo_keywords.join(" "));
+        let (forbidden_words, forbidden_tables) = words_and_tables(build, &s.smtpd_forbidden_commands);
+        let discarded = s.smtpd_discard_ehlo_keywords.join(" ");
+        let (keywords, unknown) = Keywords::parse(&discarded);
         for word in unknown {
             build.warn(format!("unknown EHLO keyword \"{word}\" in smtpd_discard_ehlo_keywords"));
         }
@@ -92,7 +91,7 @@ pub(super) fn service(
             smtpd_forbid_bare_newline: forbid_bare_newline(build, &s.smtpd_forbid_bare_newline),
             smtpd_discard_ehlo_keywords: keywords,
             smtpd_forbidden_commands: forbidden_words,
-            smtpd_forbidden_tables: forbidden_tables.iter().map(|spec| build.table(spec)).collect(),
+            smtpd_forbidden_tables: forbidden_tables,
             smtpd_tls_wrappermode: false,
             smtpd_tls_loglevel: 0,
             tls: None,
@@ -125,7 +124,7 @@ fn config(build: &mut Build, s: &service::Smtpd) -> Config {
         strict_smtputf8: s.strict_smtputf8,
         smtpd_forbid_bare_newline_reject_code: code(build, s.smtpd_forbid_bare_newline_reject_code),
         smtpd_forbid_unauth_pipelining: s.smtpd_forbid_unauth_pipelining,
-        smtpd_noop_commands: s.smtpd_noop_commands.clone(),
+        smtpd_noop_commands: words_and_tables(build, &s.smtpd_noop_commands).0,
         smtpd_command_filter: false,
         smtpd_sasl_response_limit: s.smtpd_sasl_response_limit.max(1) as usize,
         broken_sasl_auth_clients: s.broken_sasl_auth_clients,
@@ -159,7 +158,7 @@ fn lists(build: &mut Build, s: &service::Smtpd) -> Lists {
         relay_domains: build.names(&s.relay_domains, Some(relay_parents)),
         inet_interfaces: NetworkList::of_addresses(own.clone()),
         own_addresses: NetworkList::of_addresses(own.into_iter().chain(proxies)),
-        smtpd_log_access_permit_actions: s.smtpd_log_access_permit_actions.clone(),
+        smtpd_log_access_permit_actions: words_and_tables(build, &s.smtpd_log_access_permit_actions).0,
         smtpd_forbid_bare_newline_exclusions: networks(build, &s.smtpd_forbid_bare_newline_exclusions),
     }
 }
@@ -219,7 +218,7 @@ fn restrictions(build: &mut Build, s: &service::Smtpd) -> (Restrictions, Vec<Arc
     for diagnostic in found {
         match diagnostic.severity {
             policy::Severity::Fatal => build.fail(diagnostic.text),
-            policy::Severity::Warning => build.warn(diagnostic.text),
+            policy::Severity::Error | policy::Severity::Warning => build.warn(diagnostic.text),
         }
     }
     let tables = restrictions.tables().to_vec();
@@ -350,6 +349,24 @@ pub(super) fn inet_protocols(build: &mut Build) -> InetProtocols {
             InetProtocols { ipv4: true, ipv6: true }
         }
     }
+}
+
+/// A list of words, some of which may be in tables.
+fn words_and_tables(
+    build: &mut Build,
+    list: &params::MatchList,
+) -> (Vec<String>, Vec<Arc<dyn tables::Table>>) {
+    use params::list::Pattern as Parsed;
+    let list = build.with_files(list);
+    let (mut words, mut tables) = (Vec::new(), Vec::new());
+    for item in list.items.iter().filter(|item| item.matches) {
+        match &item.pattern {
+            Parsed::Name(name) => words.push(name.clone()),
+            Parsed::Table(spec) => tables.push(build.table(spec)),
+            Parsed::Network(_) | Parsed::File(_) | Parsed::Broken(_) => {}
+        }
+    }
+    (words, tables)
 }
 
 fn code(build: &mut Build, number: impl TryInto<u16> + Copy + std::fmt::Display) -> u16 {
