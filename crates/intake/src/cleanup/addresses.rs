@@ -27,7 +27,11 @@ pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, fact
 }
 
 /// Completes the recipients: in place, with copies. Gives those that asked to be told of success and were expanded.
-pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &mut Facts) -> Vec<Recipient> {
+pub(super) async fn complete_recipients(
+    context: &Context,
+    message: &mut Incoming,
+    facts: &mut Facts,
+) -> Vec<Recipient> {
     let given = std::mem::take(&mut message.envelope.recipients);
     let mut recipients = Recipients {
         context,
@@ -50,7 +54,6 @@ pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &
     let Recipients { done, expanded, smtputf8, .. } = recipients;
     message.envelope.recipients = done;
     message.envelope.smtputf8 = smtputf8;
-    note_utf8_header(context, message, facts);
     if !has_any {
         facts.fail(Trouble::NoRecipients);
     }
@@ -58,7 +61,7 @@ pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &
 }
 
 /// RFC 6531: whether the header needs SMTPUTF8. A message that asks for it and does not need it may go without.
-fn note_utf8_header(context: &Context, message: &mut Incoming, facts: &Facts) {
+pub(super) fn note_utf8_header(context: &Context, message: &mut Incoming, facts: &Facts) {
     if !context.settings.smtputf8_enable || !facts.has_8bit_header {
         return;
     }

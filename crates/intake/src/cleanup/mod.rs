@@ -120,6 +120,7 @@ pub struct Cleanup {
     early: Vec<u8>,
     body: Body,
     facts: Facts,
+    expanded: Vec<Recipient>,
 }
 
 /// What is found out on the way.
@@ -148,12 +149,16 @@ impl Facts {
 }
 
 impl Cleanup {
-    /// Begins a message: its sender is rewritten.
+    /// Begins a message: its sender and recipients are rewritten, the recipients expanded.
     pub async fn begin(context: Context, mut message: Incoming) -> Cleanup {
         let settings = &context.settings;
         let mut facts = Facts::default();
         let trace = received::write(settings, &message);
         addresses::rewrite_sender(&context.router, &mut message, &mut facts).await;
+        let expanded = match facts.trouble {
+            None => addresses::complete_recipients(&context, &mut message, &mut facts).await,
+            Some(_) => Vec::new(),
+        };
         Cleanup {
             trace,
             front: Front::new(&message.received),
@@ -163,6 +168,7 @@ impl Cleanup {
             early: Vec::new(),
             body: Body::new(settings.line_length_limit, settings.cleanup_replace_stray_cr_lf),
             facts,
+            expanded,
             context,
             message,
         }
@@ -185,7 +191,7 @@ impl Cleanup {
         output
     }
 
-    /// Ends the message: what is missing of its content is made, its recipients are rewritten and expanded.
+    /// Ends the message: what is missing of its content is made.
     pub async fn finish(mut self) -> Finished {
         let mut output = Output::default();
         if !self.is_hopeless() {
@@ -195,16 +201,13 @@ impl Cleanup {
             self.body.finish(&mut output.made);
             self.enforce_size_limit(&mut output);
         }
-        let mut expanded = Vec::new();
-        if !self.is_hopeless() {
-            expanded = addresses::complete(&self.context, &mut self.message, &mut self.facts).await;
-        }
+        addresses::note_utf8_header(&self.context, &mut self.message, &self.facts);
         let mut envelope = self.message.envelope;
         envelope.size = self.body.size();
         if self.facts.is_8bit {
             envelope.encoding = Encoding::EightBitMime;
         }
-        let Facts { trouble, notes, .. } = self.facts;
+        let (Facts { trouble, notes, .. }, expanded) = (self.facts, self.expanded);
         Finished { made: output.made, envelope, expanded, trouble, notes }
     }
 
