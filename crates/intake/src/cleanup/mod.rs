@@ -21,7 +21,7 @@ mod trouble;
 mod tests;
 
 pub use note::Note;
-pub use received::{ClientCertificate, Received, Signature, TlsSession};
+pub use received::Received;
 pub use settings::{FromFormat, Settings};
 pub use trouble::Trouble;
 
