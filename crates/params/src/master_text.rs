@@ -1,7 +1,7 @@
 //! Entries of master.cf as postconf(1) prints and writes them: in columns, long ones folded.
 
 use crate::master_cf::{FIELD_NAMES, FIELDS};
-use crate::word::BLANKS;
+use crate::word::{BLANKS, words};
 
 /// Lines longer than this are folded.
 const LINE_LIMIT: usize = 80;
@@ -103,31 +103,46 @@ impl Folder {
         }
     }
 
-    /// Options with a value get a line of their own.
     fn arguments(&mut self, words: &[String], style: Style<'_>, extra: usize) {
-        let mut rest = words.iter();
-        let mut in_options = true;
-        while let Some(word) = rest.next() {
-            in_options = in_options && word.starts_with('-') && word != "--";
-            let takes_value = in_options && word[1..].starts_with('o');
-            let value = if takes_value { rest.next() } else { None };
-            let value = value.map(|v| braced(&(style.option_value)(v)));
-            let word = if in_options { word.clone() } else { braced(word) };
-            let len = word.len() + value.as_ref().map_or(0, |v| v.len() + extra);
-            if value.is_some() {
-                self.len = LINE_LIMIT;
-            }
-            if self.len > INDENT.len() {
-                self.part(len, style.fold, 1);
-            }
-            self.add(&word);
-            if let Some(value) = value {
-                self.add(" ");
-                self.add(&value);
-                self.len = LINE_LIMIT;
+        let mut rest = words.iter().peekable();
+        while let Some(option) = rest.next_if(|w| w.starts_with('-') && *w != "--") {
+            let value = if option[1..].starts_with('o') { rest.next() } else { None };
+            match value {
+                Some(value) => {
+                    self.option_with_value(option, &(style.option_value)(value), style.fold, extra)
+                }
+                None => self.word(option, style.fold),
             }
         }
+        if let Some(first) = rest.next() {
+            // Postfix: the first one gets braces only if it would not be read as one word without them.
+            let text = if is_read_as_one(first) { first.clone() } else { braced(first) };
+            self.word(&text, style.fold);
+        }
+        rest.for_each(|word| self.word(&braced(word), style.fold));
     }
+
+    fn word(&mut self, word: &str, fold: bool) {
+        if self.len > INDENT.len() {
+            self.part(word.len(), fold, 1);
+        }
+        self.add(word);
+    }
+
+    /// These get a line of their own.
+    fn option_with_value(&mut self, option: &str, value: &str, fold: bool, extra: usize) {
+        let value = braced(value);
+        self.len = LINE_LIMIT;
+        self.part(option.len() + value.len() + extra, fold, 1);
+        self.add(option);
+        self.add(" ");
+        self.add(&value);
+        self.len = LINE_LIMIT;
+    }
+}
+
+fn is_read_as_one(word: &str) -> bool {
+    !word.starts_with('{') && words(word, BLANKS).map(|(_, w)| w).eq([word])
 }
 
 fn braced(word: &str) -> String {

@@ -173,6 +173,11 @@ impl View {
         host::own_interfaces(&self.config.host, &self.value("inet_interfaces")?, protocols)
     }
 
+    /// What mynetworks is if it is not set. The error is Postfix's text.
+    pub fn default_networks(&self) -> Result<String, String> {
+        host::own_networks(&self.own_interfaces()?, &self.value("mynetworks_style")?)
+    }
+
     /// The addresses of `proxy_interfaces`. The error is Postfix's text.
     pub fn proxy_addresses(&self) -> Result<Vec<IpAddr>, String> {
         let protocols = self.protocols()?;
@@ -230,7 +235,7 @@ impl View {
         let special = match name {
             // Postfix as Debian builds it: the origin may be in a file.
             "myorigin" if text.starts_with('/') => self.first_line(name, &text),
-            "mynetworks" if !self.is_set(name) => self.own_networks(),
+            "mynetworks" if !self.is_set(name) => self.default_networks(),
             _ => Ok(text),
         };
         special.map_err(|why| vec![Diagnostic::fatal(why)])
@@ -265,16 +270,12 @@ impl View {
                 let hostname = self.plain("myhostname");
                 hostname.split_once('.').map_or(LOCAL_DOMAIN, |(_, domain)| domain).to_string()
             }
-            "mynetworks" => self.own_networks().unwrap_or_default(),
+            "mynetworks" => self.default_networks().unwrap_or_default(),
             "process_name" => host.process_name.clone(),
             "process_id" => host.process_id.to_string(),
             "config_directory" => host.config_directory.clone(),
             _ => String::new(),
         }
-    }
-
-    fn own_networks(&self) -> Result<String, String> {
-        host::own_networks(&self.own_interfaces()?, &self.value("mynetworks_style")?)
     }
 
     fn value(&self, name: &str) -> Result<String, String> {

@@ -1,11 +1,11 @@
 //! The few functions of OpenSSL that the `openssl` crate lacks, or leaves unsafe where the check can be made here.
 #![allow(unsafe_code)]
 
-use foreign_types::{ForeignType, ForeignTypeRef};
+use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::pkey::{PKeyRef, Private};
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession};
+use openssl::ssl::{SslContextBuilder, SslRef, SslSession};
 use openssl::stack::StackRef;
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref};
@@ -105,27 +105,14 @@ fn nid_by_ctrl(ssl: &SslRef, command: c_int) -> Option<Nid> {
     (done == 1).then(|| Nid::from_raw(nid))
 }
 
-/// A session that may be resumed, bound to the context it was made in: OpenSSL allows no other.
-pub struct Session {
-    session: SslSession,
-    context: SslContext,
-}
-
-impl Session {
-    /// For the callback that hands out new sessions.
-    pub fn new(ssl: &SslRef, session: SslSession) -> Session {
-        Session { session, context: ssl.ssl_context().to_owned() }
-    }
-
-    /// Offers the session in the coming handshake. False if it belongs to another context, or OpenSSL will not have it.
-    pub fn offer(&self, ssl: &mut SslRef) -> bool {
-        if !ptr::eq(ssl.ssl_context().as_ptr(), self.context.as_ptr()) {
-            return false;
-        }
-        // SAFETY: the session was made in the context of this SSL object; that context is kept alive by ours, so its
-        // address cannot have been given to another one.
-        unsafe { ssl.set_session(&self.session) }.is_ok()
-    }
+/// Offers a session in the coming handshake, given as it was serialised. False if OpenSSL will not have it.
+///
+/// OpenSSL binds a session object to the context that it was used in first. Here each connection gets an object of its
+/// own, so that this cannot go wrong; and a connection that is cut does not spoil the session for those after it.
+pub fn offer_session(ssl: &mut SslRef, der: &[u8]) -> bool {
+    let Ok(session) = SslSession::from_der(der) else { return false };
+    // SAFETY: the session was made just now and belongs to no context yet; the SSL object takes its own reference.
+    unsafe { ssl.set_session(&session) }.is_ok()
 }
 
 #[cfg(test)]
@@ -135,7 +122,9 @@ mod tests {
     use openssl::ec::{EcGroup, EcKey};
     use openssl::hash::MessageDigest;
     use openssl::pkey::PKey;
-    use openssl::ssl::{Ssl, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion};
+    use openssl::ssl::{
+        Ssl, SslContext, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
+    };
     use openssl::stack::Stack;
     use openssl::x509::X509Name;
     use openssl::x509::extension::SubjectAlternativeName;
@@ -238,28 +227,24 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_resumed_in_its_own_context_only() {
+    fn a_session_is_resumed_even_after_a_cut() {
         let (certificate, key) = identity("mx.example.com");
         let server = server(&certificate, &key);
-        let kept: Arc<Mutex<Option<Session>>> = Arc::default();
-        let caching_client = || {
-            let kept = kept.clone();
-            let mut client = SslContext::builder(SslMethod::tls_client()).unwrap();
-            client.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-            client.set_new_session_callback(move |ssl, session| {
-                kept.lock().unwrap().get_or_insert(Session::new(ssl, session));
-            });
-            client.build()
-        };
-        let client = caching_client();
-        handshake(Ssl::new(&client).unwrap(), &server);
-        let session = kept.lock().unwrap().take().expect("the server sends tickets");
-
-        let mut ssl = Ssl::new(&client).unwrap();
-        assert!(session.offer(&mut ssl));
-        assert!(handshake(ssl, &server).0.ssl().session_reused());
-
-        let other = caching_client();
-        assert!(!session.offer(&mut Ssl::new(&other).unwrap()));
+        let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let keeping = kept.clone();
+        let mut client = SslContext::builder(SslMethod::tls_client()).unwrap();
+        client.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        client.set_new_session_callback(move |_, session| {
+            *keeping.lock().unwrap() = session.to_der().unwrap();
+        });
+        let client = client.build();
+        drop(handshake(Ssl::new(&client).unwrap(), &server));
+        let session = kept.lock().unwrap().clone();
+        for _ in 0..2 {
+            let mut ssl = Ssl::new(&client).unwrap();
+            assert!(offer_session(&mut ssl, &session));
+            assert!(handshake(ssl, &server).0.ssl().session_reused());
+        }
+        assert!(!offer_session(&mut Ssl::new(&client).unwrap(), b"no session"));
     }
 }

@@ -107,7 +107,8 @@ impl Editor {
 
     fn open_db(method: Method, path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
         let shown = format!("{path}.db");
-        let failed = |error: io::Error| EditError::Other(format!("open {shown}: {}", error_text(&error)));
+        let open = if mode == Mode::Delete { "open database" } else { "open" };
+        let failed = |error: io::Error| EditError::Other(format!("{open} {shown}: {}", error_text(&error)));
         let mut replacing = Replacing::begin(&PathBuf::from(&shown)).map_err(failed)?;
         let invalid = |why: &str| {
             context.hint(&format!("{shown}: {why}"));

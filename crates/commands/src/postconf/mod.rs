@@ -135,7 +135,7 @@ impl Request {
     fn parse(program: &Program) -> Result<Request, Fatal> {
         let parsed = getopt::parse(&program.text_args(), OPTIONS);
         if let Some(complaint) = &parsed.complaint {
-            eprintln!("{}: {complaint}", program.name);
+            program.complain(complaint);
             return Err(Fatal::new(format!("usage: {}{USAGE}", program.name)));
         }
         let mut request = Request { operands: parsed.operands, ..Request::default() };
@@ -245,9 +245,8 @@ impl Files {
             master = read_master(program, &master_path, &mut sources)?;
         }
         if !request.has('d') {
-            main = read_main(program, &format!("{directory}/main.cf"), &mut sources)?;
-            let given = named.iter().map(|dir| ("config_directory", dir.as_str()));
-            given.for_each(|(name, value)| main.set(name, value));
+            let given: Vec<_> = named.iter().map(|dir| ("config_directory", dir.as_str())).collect();
+            main = read_main(program, &given, &format!("{directory}/main.cf"), &mut sources)?;
             request.overrides.iter().for_each(|(name, value)| main.set(name, value));
         }
         if !master_is_needed {
@@ -285,9 +284,14 @@ impl Files {
     }
 }
 
-fn read_main(program: &Program, path: &str, sources: &mut HashMap<String, Vec<u8>>) -> Result<MainCf, Fatal> {
+fn read_main(
+    program: &Program,
+    given: &[(&str, &str)],
+    path: &str,
+    sources: &mut HashMap<String, Vec<u8>>,
+) -> Result<MainCf, Fatal> {
     let bytes = instance::read_file(path)?;
-    let (main, mistakes) = MainCf::parse(path, &bytes);
+    let (main, mistakes) = MainCf::parse_over(given, path, &bytes);
     sources.insert(path.to_string(), bytes);
     instance::say_all(program, &mistakes, sources)?;
     Ok(main)

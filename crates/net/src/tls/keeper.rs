@@ -30,9 +30,8 @@ impl Keeper {
         }
         let keeper = self.clone();
         // the parent that opens files may be slow
-        match spawn_blocking(move || keeper.look()).await {
-            Ok(Err(error)) => error.warnings.into_iter().for_each(warn),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = spawn_blocking(move || keeper.look()).await {
+            error.warnings.into_iter().for_each(warn);
         }
         self.kept()
     }

@@ -4,6 +4,7 @@
 //! One parser for postmap(1), postalias(1), texthash and tables that are read from their source because their database
 //! is missing. Nothing here touches a file; a mistake is a warning in Postfix's words, and the line is left out.
 
+pub mod aliases;
 pub mod table;
 
 use std::borrow::Cow;
@@ -117,6 +118,7 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
 /// Reads a source that may be anything, in every format; for the fuzz target of that name.
 pub fn fuzz(data: &[u8]) {
     table::Entries::new("fuzz", data, true, table::For::Postmap).for_each(drop);
+    aliases::Entries::new("fuzz", data, true).for_each(drop);
 }
 
 #[cfg(test)]

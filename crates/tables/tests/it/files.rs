@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tables::edit::{Editor, Mode};
-use tables::{OpenContext, Owner, Table};
+use tables::{OpenContext, Owner, SourceFormat, Table};
 
 /// Asks until the answer is right, for a second at most: what cannot be seen at once has to show soon.
 fn await_answer(table: &dyn Table, key: &str, expect: &str) {
@@ -76,6 +76,16 @@ fn the_source_stands_in_for_a_missing_database() {
     check(table.as_ref(), "a", "four");
     remove(place.path("t"));
     check(table.as_ref(), "a", "!");
+}
+
+#[test]
+fn the_source_of_aliases() {
+    let place = Place::new();
+    let source = place.write("aliases", "Root: alice , \"bob b\"\nx\n");
+    let context = OpenContext { source_format: SourceFormat::Aliases, ..place.context.clone() };
+    let table = tables::open(&format!("hash:{source}"), &context).unwrap();
+    check(table.as_ref(), "root", "alice, \"bob b\"");
+    assert_eq!(place.take_log(), ["warning: aliases, line 2: need name:value pair"]);
 }
 
 #[test]
