@@ -26,7 +26,9 @@ pub use resolve::{Class, Route, Unresolved};
 pub use settings::{Classes, Routes, Settings};
 pub use standard::Context;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Rewrites and resolves by one set of parameters. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +50,22 @@ impl Router {
 
     fn warn(&self, text: &str) {
         (self.warn)(text);
+    }
+}
+
+/// Brings any octets to standard form and resolves them; what comes out must be usable.
+#[doc(hidden)]
+pub fn fuzz_resolve(data: &[u8]) {
+    let router = Router::new(Arc::new(Settings::new("mail.example.com")), Arc::new(|_: &str| {}));
+    let address = mail::Address::new(router.standard_external(data, Context::Local));
+    let sender = mail::Address::null();
+    let mut resolving = std::pin::pin!(router.resolve(&sender, &address));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(resolved) = resolving.as_mut().poll(&mut context) else {
+        panic!("there are no tables to wait for");
+    };
+    if let Ok(route) = resolved {
+        assert!(route.recipient.domain().is_some() && !route.nexthop.is_empty());
     }
 }
 

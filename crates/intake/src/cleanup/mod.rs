@@ -31,7 +31,9 @@ use front::Front;
 use mail::header::{End, Event, Scanner};
 use mail::{Address, Encoding, Envelope, QueueId, Recipient, Time};
 use route::Router;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What every message is cleaned up by.
 #[derive(Clone)]
@@ -290,5 +292,50 @@ impl Cleanup {
         if self.is_hopeless() {
             *output = Output::default();
         }
+    }
+}
+
+/// Takes `data` as a message of a local client, whole and byte by byte; the same must come out, in whole lines.
+#[doc(hidden)]
+pub fn fuzz_cleanup(data: &[u8]) {
+    let whole = fuzz_clean(data, data.len().max(1));
+    assert_eq!(whole, fuzz_clean(data, 1));
+    assert!(whole.0.is_empty() || whole.0.ends_with(b"\r\n"));
+    assert!(whole.0.windows(2).all(|pair| (pair[0] == b'\r') == (pair[1] == b'\n')), "a stray line end");
+}
+
+/// What becomes of a message that comes in pieces of `size`.
+fn fuzz_clean(data: &[u8], size: usize) -> (Vec<u8>, Envelope) {
+    let settings = Arc::new(Settings::new("mail.example.com", "Oxipost"));
+    let route = Arc::new(route::Settings::new("mail.example.com"));
+    let context = Context { settings, router: Router::new(route, Arc::new(|_: &str| {})) };
+    let recipient = Recipient { address: Address::from("bob"), ..Recipient::default() };
+    let envelope = Envelope { recipients: vec![recipient], rewrite_local: true, ..Envelope::default() };
+    let message = Incoming {
+        id: QueueId::short(Time::from_secs(0), 1),
+        now: Time::from_secs(0),
+        date: Time::from_secs(0).rfc5322(0, "UTC"),
+        received: Received::Smtp(None),
+        prepend: Vec::new(),
+        full_name: None,
+        envelope,
+        options: Options::SMTP,
+    };
+    let clean = async {
+        let mut cleanup = Cleanup::begin(context, message).await;
+        let mut out = Vec::new();
+        for piece in data.chunks(size) {
+            let Output { made, passed } = cleanup.write(piece).await;
+            out.extend(made);
+            out.extend_from_slice(passed);
+        }
+        let Finished { made, envelope, .. } = cleanup.finish().await;
+        out.extend(made);
+        (out, envelope)
+    };
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(clean).poll(&mut task) {
+        Poll::Ready(cleaned) => cleaned,
+        Poll::Pending => panic!("there are no tables to wait for"),
     }
 }

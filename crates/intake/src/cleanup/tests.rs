@@ -327,3 +327,10 @@ fn any_split_gives_the_same() {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn anything_comes_through(message in "(To: |From |Received: x|Bcc:|[a-c]|[:,<>@ (]|\r|\n|\r\n|\u{0}|\u{e9}){0,40}") {
+        fuzz_cleanup(message.as_bytes());
+    }
+}
