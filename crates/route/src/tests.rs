@@ -340,6 +340,21 @@ fn generic() {
     }
 }
 
+#[test]
+fn reminders_of_append_dot_mydomain() {
+    let (router, _) = router(Settings { append_dot_mydomain: true, ..settings() });
+    let reminders = Arc::new(Mutex::new(Vec::new()));
+    let log = reminders.clone();
+    let router = router
+        .reminding(Arc::new(move |text: &str| log.lock().expect("nobody panicked").push(text.to_string())));
+    for address in ["a@sub", "a@sub.example", "a@localhost", "a"] {
+        router.standard(&Address::from(address), Context::Local);
+    }
+    let expect = "using backwards-compatible default setting append_dot_mydomain=yes to rewrite \"sub\" to \
+                  \"sub.example.com\"";
+    assert_eq!(*reminders.lock().expect("nobody panicked"), [expect]);
+}
+
 proptest::proptest! {
     /// Whatever the local part is, an address with a whole domain is in standard form.
     #[test]

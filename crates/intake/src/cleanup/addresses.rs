@@ -14,9 +14,7 @@ const SMTPUTF8_HEADER: &str = "smtputf8_header";
 /// Brings the sender to its final form, and finds out who gets a copy of what it sends.
 pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, facts: &mut Facts) {
     let given = router.standard(&message.envelope.sender, route::Context::Local);
-    // Postfix: our own MAILER-DAEMON is the null sender.
-    let own = router.standard(&Address::from("MAILER-DAEMON"), route::Context::Local);
-    let sender = if given.folded() == own.folded() { Address::null() } else { given };
+    let sender = if is_own_mailer_daemon(router, &given) { Address::null() } else { given };
     let options = message.options;
     let sender = canonical(router, sender, Place::EnvelopeSender, options, facts).await;
     if options.add_bcc && !sender.is_null() {
@@ -24,6 +22,13 @@ pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, fact
     }
     message.envelope.smtputf8 |= router.settings.smtputf8_enable && needs_smtputf8(&sender, options);
     message.envelope.sender = sender;
+}
+
+/// Postfix: our own MAILER-DAEMON is the null sender.
+fn is_own_mailer_daemon(router: &Router, sender: &Address) -> bool {
+    const MAILER_DAEMON: &str = "MAILER-DAEMON";
+    sender.local().eq_ignore_ascii_case(MAILER_DAEMON.as_bytes())
+        && sender.folded() == router.standard(&Address::from(MAILER_DAEMON), route::Context::Local).folded()
 }
 
 /// Completes the recipients: in place, with copies. Gives those that asked to be told of success and were expanded.

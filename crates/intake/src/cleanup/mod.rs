@@ -29,6 +29,7 @@ use body::Body;
 use fields::Fields;
 use front::Front;
 use mail::header::{End, Event, Scanner};
+use mail::mime::Parts;
 use mail::{Address, Encoding, Envelope, QueueId, Recipient, Time};
 use route::Router;
 use std::future::Future;
@@ -121,6 +122,8 @@ pub struct Cleanup {
     /// The beginning of the body, if it was read with the header.
     early: Vec<u8>,
     body: Body,
+    /// The parts of the body, while they may still tell something (`detect_8bit_encoding_header`).
+    parts: Option<Parts>,
     facts: Facts,
     expanded: Vec<Recipient>,
 }
@@ -169,6 +172,7 @@ impl Cleanup {
             fields: Some(Fields::default()),
             early: Vec::new(),
             body: Body::new(settings.line_length_limit, settings.cleanup_replace_stray_cr_lf),
+            parts: None,
             facts,
             expanded,
             context,
@@ -187,6 +191,7 @@ impl Cleanup {
             self.write_header(&mut rest, &mut output.made).await;
         }
         if self.fields.is_none() {
+            self.watch_parts(rest);
             output.passed = self.body.pass(rest, &mut output.made);
         }
         self.enforce_size_limit(&mut output);
@@ -264,6 +269,7 @@ impl Cleanup {
             Event::Field(field) => fields.take(context, message, field, facts, made).await,
             Event::End(end) => {
                 fields.complete(context, message, facts, made);
+                self.parts = fields.parts(context, facts);
                 self.fields = None;
                 if end != End::Message {
                     made.extend_from_slice(b"\r\n");
@@ -278,8 +284,21 @@ impl Cleanup {
     fn end_piece_of_header(&mut self, made: &mut Vec<u8>) {
         self.body.count(made);
         let early = std::mem::take(&mut self.early);
+        self.watch_parts(&early);
         let passed = self.body.pass(&early, made);
         made.extend_from_slice(passed);
+    }
+
+    /// Looks at the headers of the body's parts until one says that there are 8 bits.
+    fn watch_parts(&mut self, mut piece: &[u8]) {
+        while let Some(parts) = &mut self.parts
+            && let Some(field) = parts.next(&mut piece)
+        {
+            if fields::says_8bit(&field) {
+                self.facts.is_8bit = true;
+                self.parts = None;
+            }
+        }
     }
 
     /// `message_size_limit`: nothing goes out beyond it.

@@ -131,6 +131,7 @@ impl World {
                 "message_drop_headers" => {
                     cleanup.message_drop_headers = words(value).iter().map(|w| w.to_lowercase()).collect();
                 }
+                "detect_8bit_encoding_header" => cleanup.detect_8bit_encoding_header = yes,
                 "header_from_format" => cleanup.header_from_format = FromFormat::Obsolete,
                 "smtputf8_enable" => (cleanup.smtputf8_enable, route.smtputf8_enable) = (yes, yes),
                 "hopcount_limit" => cleanup.hopcount_limit = number(),
