@@ -258,7 +258,7 @@ impl Parent {
     }
 
     fn start_worker(&mut self) -> std::io::Result<()> {
-        self.worker = Some(Worker::start(self.settings.owner)?);
+        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory)?);
         self.started = Instant::now();
         self.send_configuration()?;
         self.state = State::Configuring { previous: None };
