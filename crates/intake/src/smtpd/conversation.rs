@@ -5,7 +5,6 @@ use super::client::ClientFacts;
 use super::facts::World;
 use super::networks::Hosts;
 use super::transaction::Transaction;
-use crate::cleanup::TlsSession;
 use crate::enqueue::{Entry, NotQueued};
 use bytes::BytesMut;
 use logger::Logger;
@@ -40,7 +39,8 @@ pub(super) struct Conversation {
 /// TLS as restrictions and the Received: header see it.
 struct TlsFacts {
     policy: PolicyTls,
-    header: Arc<TlsSession>,
+    /// The lines of it in Received:.
+    header: Arc<[String]>,
 }
 
 /// What the loop does next.
@@ -570,26 +570,14 @@ impl From<Event<'_>> for Question {
 
 impl TlsFacts {
     fn new(summary: &TlsSummary) -> TlsFacts {
-        let signature = |s: &net::tls::Signature| crate::cleanup::Signature {
-            algorithm: s.algorithm.to_string(),
-            digest: s.digest.clone().unwrap_or_default(),
-        };
-        let header = TlsSession {
-            protocol: summary.protocol.clone(),
-            cipher: summary.cipher.clone(),
-            used_bits: summary.cipher_bits,
-            algorithm_bits: summary.cipher_algorithm_bits,
-            key_exchange: summary.key_exchange.as_ref().map(ToString::to_string).unwrap_or_default(),
-            server_signature: summary.server_signature.as_ref().map(signature),
-            client_signature: summary.client_signature.as_ref().map(signature),
-            ..TlsSession::default()
-        };
+        // No certificate is asked for yet.
+        let header = summary.received_comment(false).into();
         let policy = PolicyTls {
             protocol: summary.protocol.clone(),
             cipher: summary.cipher.clone(),
             key_bits: summary.cipher_bits,
             certificate: None,
         };
-        TlsFacts { policy, header: Arc::new(header) }
+        TlsFacts { policy, header }
     }
 }

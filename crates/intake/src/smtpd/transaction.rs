@@ -1,7 +1,7 @@
 //! A mail transaction: from MAIL to the end of its message.
 
 use super::{MESSAGES, Service};
-use crate::cleanup::{Incoming, Options, Received, TlsSession};
+use crate::cleanup::{Incoming, Options, Received};
 use crate::enqueue::Entry;
 use bytes::Bytes;
 use mail::{Client, Envelope, Origin, Recipient, Time, xtext};
@@ -71,7 +71,7 @@ impl Transaction {
         service: &Service,
         client: &Client,
         effects: &Effects,
-        tls: Option<Arc<TlsSession>>,
+        tls: Option<Arc<[String]>>,
     ) -> Option<(Draft, Incoming)> {
         let mut draft = self.draft.take()?;
         if effects.hold {
