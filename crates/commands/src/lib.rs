@@ -5,8 +5,10 @@
 mod getopt;
 pub mod instance;
 mod log;
+mod newaliases;
 mod postconf;
 mod postfix;
+mod postmap;
 pub mod program;
 
 use program::{Program, Run, Voice};
@@ -16,8 +18,13 @@ use std::process::ExitCode;
 /// A command: its name, the exit status of `fatal: …`, where its messages go, and what runs it.
 type Command = (&'static str, u8, Voice, fn(&Program) -> Run);
 
-const COMMANDS: &[Command] =
-    &[("postconf", 1, Voice::Stderr, postconf::main), ("postfix", 1, Voice::TerminalAndLog, postfix::main)];
+const COMMANDS: &[Command] = &[
+    ("newaliases", 75, Voice::StderrAndLog, newaliases::main),
+    ("postalias", 1, Voice::StderrAndLog, postmap::postalias),
+    ("postconf", 1, Voice::Stderr, postconf::main),
+    ("postfix", 1, Voice::TerminalAndLog, postfix::main),
+    ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+];
 
 /// Runs the command that argv[0] names; under another name the first argument names it: `oxipost postconf -n`.
 pub fn main() -> ExitCode {

@@ -77,6 +77,11 @@ impl Program {
         self.explain(&diagnostic.explanation(source));
     }
 
+    /// Says on a terminal what Postfix would not say.
+    pub fn hint(&self, text: &str) {
+        self.explain(&format!("{}: {text}\n", self.name));
+    }
+
     /// Logs there from now on.
     pub(crate) fn set_log(&self, log: Logger) {
         // Set once: a command has one log.

@@ -8,7 +8,7 @@
 mod format;
 mod target;
 
-pub use target::Target;
+pub use target::{Target, open_maillog_file};
 
 use format::Stamper;
 use maillog::{Event, Level};

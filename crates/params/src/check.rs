@@ -2,7 +2,7 @@
 //! wants to know before the start.
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::hint::trailing_comment;
+use crate::hint::{explain_value, no_own_addresses, trailing_comment};
 use crate::level::Level;
 use crate::names::Names;
 use crate::registry::{self, Spec, transport};
@@ -201,10 +201,8 @@ fn host_names(view: &View) -> Vec<Diagnostic> {
 }
 
 fn interfaces(view: &View) -> Vec<Diagnostic> {
-    let own = view.own_interfaces().err().map(|why| ("inet_interfaces", why));
-    let proxy = view.proxy_addresses().err().map(|why| ("proxy_interfaces", why));
-    let fatal = |(name, why): (&str, String)| crate::hint::explain_value(view, name, Diagnostic::fatal(why));
-    own.into_iter().chain(proxy).map(fatal).collect()
+    let troubles = view.own_interfaces().err().into_iter().chain(view.proxy_addresses().err());
+    troubles.map(|why| no_own_addresses(view, why)).collect()
 }
 
 fn relay_to_self(view: &View) -> Vec<Diagnostic> {
@@ -222,11 +220,7 @@ fn relay_to_self(view: &View) -> Vec<Diagnostic> {
     }
     if !myorigin.starts_with('/') && plain_words(&myorigin).next().is_some_and(|word| word != myorigin) {
         let text = format!("myorigin parameter setting must not contain multiple values: {myorigin}");
-        said.push(crate::hint::explain_value(
-            view,
-            "myorigin",
-            Diagnostic::fatal(text).at(view.place("myorigin")),
-        ));
+        said.push(explain_value(view, "myorigin", Diagnostic::fatal(text).at(view.place("myorigin"))));
     }
     said
 }

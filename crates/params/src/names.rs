@@ -4,6 +4,7 @@
 use crate::client::CLIENT_PARAMETERS;
 use crate::diagnostic::Diagnostic;
 use crate::expand::{ExpandError, names_in};
+use crate::hint::no_own_addresses;
 use crate::registry::{self, Spec, transport};
 use crate::suggest::nearest;
 use crate::view::View;
@@ -290,7 +291,7 @@ fn own_networks_trouble(view: &View) -> Vec<Diagnostic> {
             return vec![Diagnostic::warning(why), Diagnostic::fatal("macro processing error")];
         }
     }
-    view.default_networks().err().map(Diagnostic::fatal).into_iter().collect()
+    view.default_networks().err().map(|why| no_own_addresses(view, why)).into_iter().collect()
 }
 
 /// What a service sets, the last one of a name.

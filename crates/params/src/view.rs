@@ -232,13 +232,16 @@ impl View {
             let fatal = Diagnostic::fatal("dictionary mail_dict: macro processing error");
             vec![Diagnostic::warning(why), fatal]
         })?;
-        let special = match name {
+        match name {
             // Postfix as Debian builds it: the origin may be in a file.
-            "myorigin" if text.starts_with('/') => self.first_line(name, &text),
-            "mynetworks" if !self.is_set(name) => self.default_networks(),
+            "myorigin" if text.starts_with('/') => {
+                self.first_line(name, &text).map_err(|why| vec![Diagnostic::fatal(why)])
+            }
+            "mynetworks" if !self.is_set(name) => {
+                self.default_networks().map_err(|why| vec![hint::no_own_addresses(self, why)])
+            }
             _ => Ok(text),
-        };
-        special.map_err(|why| vec![Diagnostic::fatal(why)])
+        }
     }
 
     fn first_line(&self, name: &str, path: &str) -> Result<String, String> {
@@ -292,8 +295,10 @@ impl View {
     }
 
     fn placed(&self, name: &str, diagnostic: Diagnostic) -> Diagnostic {
-        let place = self.place(name);
-        hint::explain_value(self, name, diagnostic.at(place))
+        if diagnostic.place.is_some() {
+            return diagnostic;
+        }
+        hint::explain_value(self, name, diagnostic.at(self.place(name)))
     }
 }
 

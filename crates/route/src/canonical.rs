@@ -206,7 +206,7 @@ impl Router {
     }
 
     /// [`Maps::find`], with the bare local part as a key if the domain is ours.
-    pub(crate) async fn find_address(
+    pub async fn find_address(
         &self,
         maps: &Maps,
         address: &Address,

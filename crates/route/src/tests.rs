@@ -75,6 +75,16 @@ fn set(settings: &mut Settings, name: &str, value: &str) {
         "empty_address_relayhost_maps_lookup_key" => settings.empty_address_relayhost_maps_lookup_key = text,
         "empty_address_recipient" => settings.empty_address_recipient = text,
         "relocated_maps" => settings.relocated_maps = maps("relocated_maps", value),
+        "virtual_alias_maps" => settings.virtual_alias_maps = maps("virtual_alias_maps", value),
+        "virtual_mailbox_maps" => settings.virtual_mailbox_maps = maps("virtual_mailbox_maps", value),
+        "relay_recipient_maps" => settings.relay_recipient_maps = maps("relay_recipient_maps", value),
+        "local_recipient_maps" => settings.local_recipient_maps = maps("local_recipient_maps", value),
+        "canonical_maps" => settings.canonical_maps = maps("canonical_maps", value),
+        "sender_canonical_maps" => settings.sender_canonical_maps = maps("sender_canonical_maps", value),
+        "recipient_canonical_maps" => {
+            settings.recipient_canonical_maps = maps("recipient_canonical_maps", value);
+        }
+        "smtp_generic_maps" => settings.smtp_generic_maps = maps("smtp_generic_maps", value),
         "recipient_delimiter" => settings.recipient_delimiter = Extensions::new(text),
         "inet_interfaces" => settings.own_addresses = vec![value.parse().expect("an address")],
         "proxy_interfaces" => settings.own_addresses.push(value.parse().expect("an address")),
@@ -204,5 +214,162 @@ fn headers_as_cleanup_prints_them() {
             field.write_to(&mut out, 102_400);
             assert_eq!(text(&out), expect, "{}", text(&given));
         }
+    }
+}
+
+/// As smtpd of Postfix 3.7 answers MAIL FROM and RCPT TO under these parameters.
+#[test]
+fn listed() {
+    let mut settings = settings();
+    for (name, value) in [
+        ("virtual_alias_domains", "va.example"),
+        ("virtual_alias_maps", "inline:{ {a@va.example=x@o.example} {alias@vm.example=x@o.example} }"),
+        ("virtual_mailbox_domains", "vm.example"),
+        ("virtual_mailbox_maps", "inline:{ {a@vm.example=x} }"),
+        ("relay_domains", "relay.example open.example"),
+        ("relay_recipient_maps", "inline:{ {a@relay.example=x} {@open.example=x} }"),
+        (
+            "transport_maps",
+            "inline:{ {err@o.example=error:5.7.9 no way} {err2@o.example=error:} {ret@o.example=retry:4.2.9 wait} }",
+        ),
+        ("canonical_maps", "inline:{ {can@relay.example=x@o.example} }"),
+        ("sender_canonical_maps", "inline:{ {scan@relay.example=x@o.example} }"),
+        ("recipient_canonical_maps", "inline:{ {rcan@relay.example=x@o.example} }"),
+        ("relocated_maps", "inline:{ {gone@mail.example.com=here@new.example} }"),
+        ("local_recipient_maps", "inline:{ {alice=x} {root=x} {team=alice} }"),
+        ("recipient_delimiter", "+"),
+    ] {
+        set(&mut settings, name, value);
+    }
+    let (router, _) = router(settings);
+    for (address, as_recipient, as_sender) in [
+        ("alice", "yes", "yes"),
+        ("ALICE@mail.example.com", "yes", "yes"),
+        ("alice+x@mail.example.com", "yes", "yes"),
+        ("nosuch", "no Local", "no Local"),
+        ("nosuch@mail.example.com", "no Local", "no Local"),
+        ("team@mail.example.com", "yes", "yes"),
+        ("root@localhost", "yes", "yes"),
+        ("postmaster@mail.example.com", "yes", "yes"),
+        ("Postmaster+x@mail.example.com", "no Local", "no Local"),
+        ("MAILER-DAEMON@mail.example.com", "yes", "yes"),
+        ("double-bounce@mail.example.com", "yes", "yes"),
+        ("alice@[192.0.2.1]", "yes", "yes"),
+        ("nosuch@[192.0.2.1]", "no Local", "no Local"),
+        ("a@va.example", "yes", "yes"),
+        ("b@va.example", "error 5.1.1 User unknown in virtual alias table", "same"),
+        ("a@vm.example", "yes", "yes"),
+        ("b@vm.example", "no VirtualMailbox", "same"),
+        ("alias@vm.example", "yes", "yes"),
+        ("a+x@vm.example", "yes", "yes"),
+        ("a@relay.example", "yes", "yes"),
+        ("b@relay.example", "no Relay", "no Relay"),
+        ("a@open.example", "yes", "yes"),
+        ("can@relay.example", "yes", "yes"),
+        ("scan@relay.example", "no Relay", "yes"),
+        ("rcan@relay.example", "yes", "yes"),
+        ("a@o.example", "yes", "yes"),
+        ("err@o.example", "error 5.7.9 no way", "same"),
+        ("err2@o.example", "error Address is undeliverable", "same"),
+        ("ret@o.example", "retry 4.2.9 wait", "same"),
+        ("gone@mail.example.com", "error 5.1.6 User has moved to here@new.example", "same"),
+        ("x%o.example@mail.example.com", "yes", "yes"),
+    ] {
+        for (is_sender, expect) in [(false, as_recipient), (true, as_sender)] {
+            let expect = if expect == "same" { as_recipient } else { expect };
+            let address = Address::from(address);
+            let query = listed::Query { address: &address, other: None, is_sender };
+            let answer = match now(router.listed(query)).expect("no table fails") {
+                listed::Listed::Yes => "yes".to_string(),
+                listed::Listed::No(class) => format!("no {class:?}"),
+                listed::Listed::Error { text, .. } => format!("error {text}"),
+                listed::Listed::Retry { text } => format!("retry {text}"),
+            };
+            assert_eq!(answer, expect, "{address:?}");
+        }
+    }
+}
+
+/// As the SMTP client of Postfix 3.7 sends them.
+#[test]
+fn generic() {
+    let mut settings = settings();
+    for (name, value) in [
+        (
+            "smtp_generic_maps",
+            "inline:{ {alice@mail.example.com=al@isp.example} {@mail.example.com=@isp.example} \
+             {multi@mail.example.com=a@x.example, b@x.example} {bob=robert@isp.example} }",
+        ),
+        ("recipient_delimiter", "+"),
+    ] {
+        set(&mut settings, name, value);
+    }
+    let propagating = Settings { propagate_generic: true, ..settings.clone() };
+    let (router, _) = router(settings);
+    let (propagating, _) = self::router(propagating);
+    for (address, expect, propagated) in [
+        ("alice+q@mail.example.com", "al@isp.example", "al+q@isp.example"),
+        ("carol+x@mail.example.com", "carol+x@isp.example", "carol+x@isp.example"),
+        ("bob@mail.example.com", "robert@isp.example", "robert@isp.example"),
+        ("d@other.example", "d@other.example", "d@other.example"),
+        ("", "", ""),
+    ] {
+        let mut problems = Vec::new();
+        let address = Address::from(address);
+        assert_eq!(now(router.generic(&address, &mut problems)), Ok(Address::from(expect)));
+        assert_eq!(now(propagating.generic(&address, &mut problems)), Ok(Address::from(propagated)));
+        assert_eq!(problems, []);
+    }
+    for (field, expect, problem) in [
+        ("From: Alice (A) <alice@mail.example.com>", "From: Alice (A) <al@isp.example>", ""),
+        (
+            "To: \"Carol C\" <carol+x@mail.example.com>,\n bob@mail.example.com, multi@mail.example.com (M), d@other.example",
+            "To: \"Carol C\" <carol+x@isp.example>, robert@isp.example,\r\n\ta@x.example (M), d@other.example",
+            "multi-valued smtp_generic_maps result for multi@mail.example.com",
+        ),
+        ("X-To: alice@mail.example.com", "X-To: alice@mail.example.com", ""),
+        ("Cc: undisclosed-recipients:;", "Cc: undisclosed-recipients:;", ""),
+        ("Cc: A  <a@other.example>", "Cc: A  <a@other.example>", ""),
+    ] {
+        let mut field = Field::parse(field.as_bytes()).expect("a header");
+        let (mut problems, mut out) = (Vec::new(), Vec::new());
+        now(router.rewrite_header_generic(&mut field, &mut problems)).expect("no table fails");
+        field.write_to(&mut out, 102_400);
+        assert_eq!(text(&out), format!("{expect}\r\n"));
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<String>(), problem);
+    }
+}
+
+#[test]
+fn reminders_of_append_dot_mydomain() {
+    let (router, _) = router(Settings { append_dot_mydomain: true, ..settings() });
+    let reminders = Arc::new(Mutex::new(Vec::new()));
+    let log = reminders.clone();
+    let router = router
+        .reminding(Arc::new(move |text: &str| log.lock().expect("nobody panicked").push(text.to_string())));
+    for address in ["a@sub", "a@sub.example", "a@localhost", "a"] {
+        router.standard(&Address::from(address), Context::Local);
+    }
+    let expect = "using backwards-compatible default setting append_dot_mydomain=yes to rewrite \"sub\" to \
+                  \"sub.example.com\"";
+    assert_eq!(*reminders.lock().expect("nobody panicked"), [expect]);
+}
+
+proptest::proptest! {
+    /// Whatever the local part is, an address with a whole domain is in standard form.
+    #[test]
+    fn a_whole_address_stays(local in "[ -~]{0,12}") {
+        let address = Address::from(format!("{local}@d.example").as_str());
+        let has_route = local.starts_with('@') && local.contains(':');
+        let (router, _) = router(settings());
+        proptest::prop_assume!(!has_route);
+        proptest::prop_assert_eq!(router.standard(&address, Context::Local), address);
+    }
+
+    /// Any octets come to an end.
+    #[test]
+    fn resolving_ends(data in "([a-c]{1,2}|[ \"(),.:;<>@!%|]|\\\\|\\[|\\]){0,12}", octets: Vec<u8>) {
+        fuzz_resolve(data.as_bytes());
+        fuzz_resolve(&octets);
     }
 }

@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn orders_and_answers_come_back() {
         let id = QueueId::parse(b"ABC123").expect("an id");
-        let mut orders: Vec<Order> = ACTIONS.iter().map(|(_, action)| Order::Administer(id, *action)).collect();
+        let mut orders: Vec<Order> =
+            ACTIONS.iter().map(|(_, action)| Order::Administer(id, *action)).collect();
         orders.extend([Order::FlushMessage(id), Order::FlushSite("example.com".into())]);
         for order in orders {
             assert_eq!(Order::parse(&order.to_string()), Some(order));

@@ -7,6 +7,7 @@
 
 mod codec;
 mod content;
+pub mod control;
 pub mod disk;
 mod draft;
 mod durable;
@@ -16,7 +17,6 @@ pub mod maildrop;
 pub mod master_lock;
 mod memory;
 mod message;
-pub mod control;
 pub mod showq;
 mod wire;
 

@@ -148,9 +148,10 @@ impl Editor {
     /// Adds an entry; the key is folded. One that is there already is treated as the context's `duplicates` says.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EditError> {
         let Some(key) = fold(key, self.context.fold_keys, self.context.smtputf8_enable) else {
-            let (name, key) = (&self.shown, show(key));
-            self.context
-                .warn(&format!("{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"));
+            let (kind, name, key) = (self.content.kind(), &self.shown, show(key));
+            self.context.warn(&format!(
+                "{kind}:{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"
+            ));
             return Ok(());
         };
         if self.with_nul == Terminators::Without {
@@ -238,6 +239,14 @@ fn file_id() -> [u8; 20] {
 }
 
 impl Content {
+    fn kind(&self) -> &'static str {
+        match self {
+            Content::Hash(_) => "hash",
+            Content::Btree(_) => "btree",
+            Content::Cdb(_) => "cdb",
+        }
+    }
+
     fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool, DbError> {
         match self {
             Content::Hash(hash) => hash.insert(key, value),
@@ -287,7 +296,10 @@ fn refuse(kind: &str, path: &str, mode: Mode) -> EditError {
         }
         (Mode::Create | Mode::Update, _) if is_known => EditError::NotBuilt(kind.to_owned()),
         (Mode::Create | Mode::Update, _) => EditError::UnsupportedType(kind.to_owned()),
-        (Mode::Delete, "static" | "fail") => EditError::NotDeleted(format!("{kind}:{path}")),
+        (Mode::Delete, "static" | "environ") => EditError::NotDeleted(format!("{kind}:{path}")),
+        (Mode::Delete, "fail") => {
+            EditError::Other(format!("table fail:{path}: delete error: Application error"))
+        }
         (Mode::Delete, _) if is_known => {
             EditError::Other(format!("{kind}:{path} map requires O_RDONLY access mode"))
         }

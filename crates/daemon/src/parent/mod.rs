@@ -258,7 +258,7 @@ impl Parent {
     }
 
     fn start_worker(&mut self) -> std::io::Result<()> {
-        self.worker = Some(Worker::start(self.settings.owner)?);
+        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory)?);
         self.started = Instant::now();
         self.send_configuration()?;
         self.state = State::Configuring { previous: None };
@@ -379,6 +379,7 @@ impl Parent {
     fn grant(&self, request: &Request) -> Result<OwnedFd, Refusal> {
         match request {
             Request::OpenFile(path) => self.settings.rights.open(path).map(OwnedFd::from),
+            Request::OpenLog => self.settings.open_log().map_err(|why| Refusal { errno: 0, why }),
             Request::MailboxProcess { user } => {
                 let grant = self.settings.rights.mailbox(user).map_err(|why| Refusal { errno: 0, why })?;
                 // Its end is reaped by SIGCHLD; nothing waits for it.

@@ -131,6 +131,7 @@ impl World {
                 "message_drop_headers" => {
                     cleanup.message_drop_headers = words(value).iter().map(|w| w.to_lowercase()).collect();
                 }
+                "detect_8bit_encoding_header" => cleanup.detect_8bit_encoding_header = yes,
                 "header_from_format" => cleanup.header_from_format = FromFormat::Obsolete,
                 "smtputf8_enable" => (cleanup.smtputf8_enable, route.smtputf8_enable) = (yes, yes),
                 "hopcount_limit" => cleanup.hopcount_limit = number(),
@@ -325,5 +326,12 @@ fn any_split_gives_the_same() {
             assert_eq!(split.envelope, finished.envelope, "{} by {size}", case.name);
             assert_eq!(split.notes, finished.notes, "{} by {size}", case.name);
         }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn anything_comes_through(message in "(To: |From |Received: x|Bcc:|[a-c]|[:,<>@ (]|\r|\n|\r\n|\u{0}|\u{e9}){0,40}") {
+        fuzz_cleanup(message.as_bytes());
     }
 }

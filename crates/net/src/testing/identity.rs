@@ -10,7 +10,11 @@ use openssl::rsa::Rsa;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One for all: they take long to make.
+static RSA: LazyLock<PKey<Private>> = LazyLock::new(|| PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap());
 
 #[derive(Clone, Copy)]
 pub(crate) enum KeyKind {
@@ -59,7 +63,7 @@ impl Identity {
 
 fn make(name: &str, kind: KeyKind, days: i64, issuer: Option<&Identity>) -> Identity {
     let key = match kind {
-        KeyKind::Rsa => PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap(),
+        KeyKind::Rsa => RSA.clone(),
         KeyKind::Ec => {
             let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
             PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()

@@ -184,6 +184,10 @@ impl Certificates {
         Ok(())
     }
 
+    pub(super) fn have_no_files(&self) -> bool {
+        self.stamps.is_empty()
+    }
+
     pub(super) fn authorities(&self) -> &[X509] {
         &self.authorities
     }

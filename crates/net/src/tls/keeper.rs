@@ -48,7 +48,7 @@ impl Keeper {
     /// Unless it is time to look; then only one caller is told so.
     fn fresh(&self) -> Option<Arc<Certificates>> {
         self.with_kept(|kept| {
-            if kept.looked.elapsed() < LOOK_EVERY {
+            if kept.certificates.have_no_files() || kept.looked.elapsed() < LOOK_EVERY {
                 return Some(kept.certificates.clone());
             }
             kept.looked = Instant::now();

@@ -6,6 +6,7 @@ use openssl::ssl::{Ssl, SslContextBuilder, SslRef, SslSessionCacheMode};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use sys::tls::Session;
 
 /// Sessions kept in all; a session has some 2 KiB.
 const SESSION_LIMIT: usize = 2000;
@@ -15,16 +16,13 @@ const SESSION_LIMIT: usize = 2000;
 static KEY: LazyLock<Result<Index<Ssl, String>, ErrorStack>> = LazyLock::new(Ssl::new_ex_index);
 
 /// The sessions of one context.
-pub(super) struct SessionCache {
+pub(super) struct SessionCache(Mutex<Shelf<Arc<Session>>>);
+
+/// Things by key that grow old.
+struct Shelf<T> {
     /// `smtp_tls_session_cache_timeout`.
     timeout: Duration,
-    sessions: Mutex<HashMap<String, Kept>>,
-}
-
-struct Kept {
-    /// As OpenSSL serialises it.
-    der: Arc<[u8]>,
-    since: Instant,
+    things: HashMap<String, (T, Instant)>,
 }
 
 impl SessionCache {
@@ -34,12 +32,12 @@ impl SessionCache {
         timeout: Duration,
     ) -> Result<Arc<SessionCache>, ErrorStack> {
         let index = (*KEY).clone()?;
-        let cache = Arc::new(SessionCache { timeout, sessions: Mutex::default() });
+        let cache = Arc::new(SessionCache(Mutex::new(Shelf { timeout, things: HashMap::new() })));
         context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         let keeping = cache.clone();
         context.set_new_session_callback(move |ssl, session| {
-            if let (Some(key), Ok(der)) = (ssl.ex_data(index), session.to_der()) {
-                keeping.put(key.clone(), der.into());
+            if let (Some(key), Some(session)) = (ssl.ex_data(index), Session::copy_of(&session)) {
+                keeping.shelf().put(key.clone(), Arc::new(session), Instant::now());
             }
         });
         Ok(cache)
@@ -47,9 +45,10 @@ impl SessionCache {
 
     /// Offers the server its last session, and will keep the one that comes.
     pub(super) fn offer(&self, ssl: &mut SslRef, key: String) {
-        if let Some(der) = self.get(&key) {
+        let known = self.shelf().get(&key, Instant::now());
+        if let Some(session) = known {
             // one that OpenSSL will not have is replaced by the next
-            sys::tls::offer_session(ssl, &der);
+            session.offer(ssl);
         }
         if let Ok(index) = &*KEY {
             ssl.set_ex_data(*index, key);
@@ -58,29 +57,28 @@ impl SessionCache {
 
     /// The server did not like it.
     pub(super) fn forget(&self, key: &str) {
-        self.sessions().remove(key);
+        self.shelf().things.remove(key);
     }
 
-    fn get(&self, key: &str) -> Option<Arc<[u8]>> {
-        self.sessions()
-            .get(key)
-            .filter(|kept| kept.since.elapsed() < self.timeout)
-            .map(|kept| kept.der.clone())
+    fn shelf(&self) -> MutexGuard<'_, Shelf<Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Shelf<T> {
+    fn get(&self, key: &str, now: Instant) -> Option<T> {
+        self.things.get(key).filter(|(_, since)| now - *since < self.timeout).map(|(thing, _)| thing.clone())
     }
 
-    fn put(&self, key: String, der: Arc<[u8]>) {
-        let mut sessions = self.sessions();
-        if sessions.len() >= SESSION_LIMIT && !sessions.contains_key(&key) {
-            sessions.retain(|_, kept| kept.since.elapsed() < self.timeout);
-            if sessions.len() >= SESSION_LIMIT {
-                sessions.clear();
+    /// When it is full and nothing is old, all go: they are only worth a handshake each.
+    fn put(&mut self, key: String, thing: T, now: Instant) {
+        if self.things.len() >= SESSION_LIMIT && !self.things.contains_key(&key) {
+            self.things.retain(|_, (_, since)| now - *since < self.timeout);
+            if self.things.len() >= SESSION_LIMIT {
+                self.things.clear();
             }
         }
-        sessions.insert(key, Kept { der, since: Instant::now() });
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.things.insert(key, (thing, now));
     }
 }
 
@@ -89,15 +87,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bounded_and_forgets() {
-        let cache = SessionCache { timeout: Duration::from_millis(20), sessions: Mutex::default() };
-        for n in 0..3 * SESSION_LIMIT {
-            cache.put(n.to_string(), Arc::from(*b"x"));
-            assert!(cache.sessions().len() <= SESSION_LIMIT);
+    fn things_grow_old() {
+        let mut shelf = Shelf { timeout: Duration::from_secs(10), things: HashMap::new() };
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        shelf.put("a".into(), 1, at(0));
+        assert_eq!(
+            (shelf.get("a", at(9)), shelf.get("a", at(10)), shelf.get("b", at(0))),
+            (Some(1), None, None)
+        );
+    }
+
+    #[test]
+    fn it_is_bounded_and_old_ones_go_first() {
+        let mut shelf = Shelf { timeout: Duration::from_secs(10), things: HashMap::new() };
+        let now = Instant::now();
+        for n in 0..SESSION_LIMIT - 1 {
+            shelf.put(n.to_string(), n, now);
         }
-        cache.put("last".into(), Arc::from(*b"x"));
-        assert!(cache.get("last").is_some());
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(cache.get("last").is_none());
+        let later = now + Duration::from_secs(9);
+        shelf.put("young".into(), 1, later);
+        shelf.put("younger".into(), 2, now + Duration::from_secs(10));
+        assert_eq!((shelf.things.len(), shelf.get("young", later)), (2, Some(1)));
+        for n in 0..3 * SESSION_LIMIT {
+            shelf.put(n.to_string(), n, later);
+            assert!(shelf.things.len() <= SESSION_LIMIT);
+        }
     }
 }

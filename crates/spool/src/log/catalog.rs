@@ -263,12 +263,20 @@ impl SegmentState {
 pub(crate) struct Catalog {
     pub(crate) messages: Slots<Entry>,
     pub(crate) segments: BTreeMap<u32, SegmentState>,
+    /// Messages whose MESSAGE record was copied, by the segments that still have the original: if such a message goes, that
+    /// must be provable for as long as they do.
+    originals: HashMap<u64, Vec<u32>>,
     next_number: u32,
 }
 
 impl Catalog {
     pub(crate) fn new() -> Catalog {
-        Catalog { messages: Slots::new(), segments: BTreeMap::new(), next_number: 1 }
+        Catalog {
+            messages: Slots::new(),
+            segments: BTreeMap::new(),
+            originals: HashMap::new(),
+            next_number: 1,
+        }
     }
 
     /// A number that no segment has or had.
@@ -331,6 +339,9 @@ impl Catalog {
         self.remove_live(entry.message);
         entry.states().iter().for_each(|place| self.remove_live(*place));
         self.add_proof(serial, entry.message.segment, proof);
+        for original in self.originals.remove(&serial).unwrap_or_default() {
+            self.add_proof(serial, original, proof);
+        }
         Some(entry)
     }
 
@@ -344,29 +355,34 @@ impl Catalog {
         }
     }
 
-    /// Garbage collection has copied a MESSAGE record. False if that is not where the message was.
+    /// Garbage collection has copied a MESSAGE record. False if the message is no more: then the copy needs a proof of that.
     pub(crate) fn move_message(&mut self, serial: u64, from: Place, to: Place) -> bool {
-        let Some(entry) = self.messages.get_mut(serial).filter(|entry| entry.message == from) else {
-            return false;
-        };
+        let Some(entry) = self.messages.get_mut(serial) else { return false };
+        debug_assert_eq!(entry.message, from, "nobody else moves messages");
         entry.message = to;
         self.remove_live(from);
         self.add_live(to);
+        self.add_original(serial, from.segment);
         true
     }
 
-    /// One record now stands for all of these STATE records, which are the message's first. False if they are not.
-    pub(crate) fn replace_states(&mut self, serial: u64, from: &[Place], to: Place) -> bool {
-        let Some(entry) = self.messages.get_mut(serial) else { return false };
+    /// A segment has a copy of the message's MESSAGE record that does not count.
+    pub(crate) fn add_original(&mut self, serial: u64, segment: u32) {
+        self.originals.entry(serial).or_default().push(segment);
+    }
+
+    /// One record now stands for all of these STATE records, which follow each other. If they are not the message's, that
+    /// record is dead.
+    pub(crate) fn replace_states(&mut self, serial: u64, from: &[Place], to: Place) {
+        let Some(entry) = self.messages.get_mut(serial) else { return };
         let states = entry.states();
-        let Some(first) = states.windows(from.len()).position(|window| window == from) else { return false };
+        let Some(first) = states.windows(from.len()).position(|window| window == from) else { return };
         let mut replaced = states[..first].to_vec();
         replaced.push(to);
         replaced.extend_from_slice(&states[first + from.len()..]);
         entry.set_states(replaced);
         from.iter().for_each(|place| self.remove_live(*place));
         self.add_live(to);
-        true
     }
 
     /// The record at this place no longer counts.
@@ -401,6 +417,10 @@ impl Catalog {
         for state in self.segments.values_mut() {
             state.proofs.remove(&number);
         }
+        self.originals.retain(|_, segments| {
+            segments.retain(|segment| *segment != number);
+            !segments.is_empty()
+        });
     }
 
     /// Segments of which nothing is needed any more.

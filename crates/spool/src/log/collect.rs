@@ -147,14 +147,30 @@ impl Collector {
         }
         let records: Vec<Record> = batch.iter().map(|survivor| survivor.record.clone()).collect();
         let (number, spots) = self.append(&records)?;
+        let mut gone = Vec::new();
         let mut state = self.core.lock();
         for (survivor, spot) in batch.into_iter().zip(spots) {
             let to = Place { segment: number, spot };
             let is_message = matches!(survivor.record.kind, Kind::Message | Kind::BodyRef);
             match survivor.from[..] {
-                [from] if is_message => state.catalog.move_message(survivor.serial, from, to),
+                [from] if is_message => {
+                    if !state.catalog.move_message(survivor.serial, from, to) {
+                        gone.push(survivor.serial);
+                    }
+                }
                 _ => state.catalog.replace_states(survivor.serial, &survivor.from, to),
-            };
+            }
+        }
+        drop(state);
+        self.write_proofs(number, &gone)
+    }
+
+    /// Messages that went while they were copied must not come back because of the copies.
+    fn write_proofs(&mut self, copies: u32, gone: &[u64]) -> io::Result<()> {
+        for serials in gone.chunks(PROOFS_MAX) {
+            let (proof, _) = self.append(&[done_record(serials)])?;
+            let mut state = self.core.lock();
+            serials.iter().for_each(|serial| state.catalog.add_proof(*serial, copies, proof));
         }
         Ok(())
     }

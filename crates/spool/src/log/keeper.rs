@@ -90,7 +90,11 @@ impl Keeper {
             self.core.tell(Event::Unreadable { segment: number, error: error.to_string() });
         }
         for number in survey.rescued {
-            self.core.tell(Event::Damaged { what: format!("first page of segment {number}"), saved: None });
+            // A dead one was being made a spare when the server stopped: that is no damage.
+            if catalog.segments.get(&number).is_some_and(|state| state.kept() > 0) {
+                self.core
+                    .tell(Event::Damaged { what: format!("first page of segment {number}"), saved: None });
+            }
         }
         let mut state = self.core.lock();
         let newer = std::mem::replace(&mut state.catalog, catalog);

@@ -153,9 +153,12 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     let sources: Vec<Source> =
         surveyed.iter().filter_map(|one| recovered.source(one, is_followed(one, surveyed))).collect();
     recovered.cold = sources.iter().filter(|s| s.is_cold).map(|s| s.segment.number).collect();
-    let done = finished(&sources);
+    // What garbage collection copied counts, not the original, so that the original's segment can be freed.
+    let (cold, hot): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|source| source.is_cold);
+    let copies_first: Vec<&Source> = cold.into_iter().rev().chain(hot).collect();
+    let done = finished(&copies_first);
     let mut proofs = Vec::new();
-    for source in &sources {
+    for source in &copies_first {
         source.each(|entry| recovered.add_message(source, entry, &done, &mut proofs));
     }
     for (serial, of, proof) in proofs {
@@ -165,7 +168,7 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     for source in &sources {
         source.each(|entry| recovered.add_state(source, entry, &mut disordered));
     }
-    recovered.put_in_order(&sources, &disordered);
+    recovered.put_in_order(&copies_first, &disordered);
     recovered
 }
 
@@ -177,8 +180,8 @@ fn is_followed(one: &Surveyed, all: &[Surveyed]) -> bool {
         .any(|other| other.digest.is_cold == start.digest.is_cold && other.batch > start.batch)
 }
 
-/// The messages that are no more, and the segments that tell so, by serial number.
-fn finished(sources: &[Source]) -> Vec<(u64, u32)> {
+/// The messages that are no more, and the first of the segments that tell so, by serial number.
+fn finished(sources: &[&Source]) -> Vec<(u64, u32)> {
     let mut done = Vec::new();
     for source in sources {
         source.each(|entry| {
@@ -187,7 +190,7 @@ fn finished(sources: &[Source]) -> Vec<(u64, u32)> {
             }
         });
     }
-    done.sort_unstable();
+    done.sort_by_key(|(serial, _)| *serial);
     done.dedup_by_key(|(serial, _)| *serial);
     done
 }
@@ -268,9 +271,13 @@ impl Recovered {
         let Ok(digest) = MessageDigest::decode(entry.digest) else { return };
         if let Ok(n) = done.binary_search_by_key(&digest.serial, |(serial, _)| *serial) {
             proofs.push((digest.serial, source.segment.number, done[n].1));
-        } else if self.catalog.messages.get(digest.serial).is_none() {
-            // A second copy, left by a garbage collection that was interrupted, is as good as the first.
-            self.catalog.insert(Entry::new(&digest, source.place(entry.spot), false));
+            return;
+        }
+        let place = source.place(entry.spot);
+        if self.catalog.messages.get(digest.serial).is_some() {
+            self.catalog.add_original(digest.serial, place.segment);
+        } else {
+            self.catalog.insert(Entry::new(&digest, place, false));
         }
     }
 
@@ -292,7 +299,7 @@ impl Recovered {
     }
 
     /// Applies the STATE records of some messages again, in the right order.
-    fn put_in_order(&mut self, sources: &[Source], disordered: &HashSet<u64>) {
+    fn put_in_order(&mut self, sources: &[&Source], disordered: &HashSet<u64>) {
         if disordered.is_empty() {
             return;
         }

@@ -91,9 +91,20 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// A text in a warning: up to its first NUL, octets that are no UTF-8 as U+FFFD.
+/// A text in a warning: up to its first NUL; octets that are no UTF-8, and control characters, as `?`.
 pub(crate) fn show(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(before_nul(text))
+    let text = before_nul(text);
+    if let Ok(text) = std::str::from_utf8(text)
+        && !text.contains(|c: char| c.is_ascii_control())
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        shown.extend(chunk.valid().chars().map(|c| if c.is_ascii_control() { '?' } else { c }));
+        shown.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    Cow::Owned(shown)
 }
 
 pub(crate) fn before_nul(text: &[u8]) -> &[u8] {
