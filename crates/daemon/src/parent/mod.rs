@@ -60,11 +60,18 @@ struct Files {
     master_cf: OwnedFd,
 }
 
+/// All that a reload replaces.
+struct Configuration {
+    settings: Settings,
+    files: Files,
+    listeners: Listeners,
+}
+
 /// What the parent waits for.
 enum State {
     /// The worker's answer to a configuration: the first one, or that of a reload (what was in force before it is kept).
     Configuring {
-        previous: Option<(Settings, Files, Listeners)>,
+        previous: Option<Box<Configuration>>,
     },
     Running,
     /// Until when the worker may finish.
@@ -295,7 +302,8 @@ impl Parent {
                 let settings = std::mem::replace(&mut self.settings, settings);
                 let files = std::mem::replace(&mut self.files, files);
                 let listeners = std::mem::replace(&mut self.listeners, listeners);
-                self.state = State::Configuring { previous: Some((settings, files, listeners)) };
+                let previous = Configuration { settings, files, listeners };
+                self.state = State::Configuring { previous: Some(Box::new(previous)) };
                 if let Err(e) = self.send_configuration() {
                     self.log.error(format_args!("telling the worker: {e}"));
                 }
@@ -333,7 +341,8 @@ impl Parent {
                 None
             }
             (State::Configuring { previous }, orders::Answer::Rejected { why, .. }) => {
-                let Some((settings, files, listeners)) = previous else { return Some(Step::Rejected(why)) };
+                let Some(previous) = previous else { return Some(Step::Rejected(why)) };
+                let Configuration { settings, files, listeners } = *previous;
                 (self.settings, self.files, self.listeners) = (settings, files, listeners);
                 self.refuse_reload(&why);
                 None
