@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User, chown, geteuid};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -125,10 +125,10 @@ mail_spool_directory = {here}/mail/
         command.arg("-c").arg(self.folder.join("etc")).arg("-d").stdin(Stdio::null());
         // A group of its own: a terminal's Ctrl-C is for who started this, who then stops the server in order.
         self.drop_rights(&mut command).process_group(0);
+        let starts = || self.log_text().matches("daemon started").count();
+        let starts_before = starts();
         let mut server = Server { child: command.spawn()? };
-        if self.wait_until(|| TcpStream::connect(self.listens).is_ok() || server.has_ended())
-            && !server.has_ended()
-        {
+        if self.wait_until(|| starts() > starts_before || server.has_ended()) && !server.has_ended() {
             return Ok(server);
         }
         Err(io::Error::other(format!("the server did not start; its log:\n{}", self.log_text())))
