@@ -7,14 +7,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What users and their shells send, and timers that were running before.
-const SIGNALS: [Signal; 6] = [
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGALRM,
-    Signal::SIGXCPU,
-];
+const SIGNALS: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGXCPU];
 
 /// A letter that goes if a signal comes before it is committed.
 pub(super) struct Guarded(Arc<Mutex<Option<Letter>>>);
@@ -28,7 +22,9 @@ impl Guarded {
         // A file larger than the user's limit is then an error of write(2).
         SigSet::from(Signal::SIGXFSZ).thread_block()?;
         let watched = letter.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || end_at_signal(&awaited, &watched))?;
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || end_at_signal(&awaited, &watched))?;
         Ok(Guarded(letter))
     }
 

@@ -92,7 +92,9 @@ fn take(program: &Program, input: impl Read, limits: Limits) -> Result<QueueId, 
 fn refuse(program: &Program, input: &mut impl Read, why: NotTaken) -> Result<(Receipt, u8), Fatal> {
     let uid = getuid();
     let (why, receipt, status) = match why {
-        NotTaken::Letter(MaildropError::TooLarge) => ("File too large".into(), "message file too big", TOO_BIG),
+        NotTaken::Letter(MaildropError::TooLarge) => {
+            ("File too large".into(), "message file too big", TOO_BIG)
+        }
         NotTaken::Letter(MaildropError::Io(e)) | NotTaken::Write(e) => {
             (reason(&e), "queue file write error", WRITE_ERROR)
         }
@@ -120,8 +122,8 @@ fn check_user(program: &Program, instance: &Instance) -> Result<(), Fatal> {
 fn trigger_pickup() {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let Ok(socket) = socket(AddressFamily::Unix, SockType::Stream, flags, None) else { return };
-    let connected = UnixAddr::new(control::PICKUP_SOCKET)
-        .and_then(|address| connect(socket.as_raw_fd(), &address));
+    let connected =
+        UnixAddr::new(control::PICKUP_SOCKET).and_then(|address| connect(socket.as_raw_fd(), &address));
     if connected.is_ok() {
         // A pickup that is too busy to be connected to, or to read this, is awake.
         let _ = send(socket.as_raw_fd(), b"W", nix::sys::socket::MsgFlags::MSG_NOSIGNAL);

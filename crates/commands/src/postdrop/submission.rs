@@ -44,9 +44,10 @@ fn check_lines(submission: &Submission) -> Result<(), String> {
     let sender = submission.sender.iter().map(|s| ("sender", s.as_bytes()));
     let full_name = submission.full_name.iter().map(|n| ("sender_fullname", &n[..]));
     let envid = submission.envid.iter().map(|e| ("dsn_envelope_id", &e[..]));
-    let extra = submission.extra.iter().flat_map(|(name, value)| {
-        [("named_attribute", name.as_bytes()), ("named_attribute", &value[..])]
-    });
+    let extra = submission
+        .extra
+        .iter()
+        .flat_map(|(name, value)| [("named_attribute", name.as_bytes()), ("named_attribute", &value[..])]);
     for (what, text) in sender.chain(recipients).chain(full_name).chain(envid).chain(extra) {
         if text.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
             return Err(format!("null or line break in '{what}' record type: {}", printable(text)));

@@ -89,7 +89,11 @@ mod tests {
     use super::*;
 
     fn shown(addresses: &[Address]) -> String {
-        addresses.iter().map(|a| String::from_utf8_lossy(a.as_bytes()).into_owned()).collect::<Vec<_>>().join("|")
+        addresses
+            .iter()
+            .map(|a| String::from_utf8_lossy(a.as_bytes()).into_owned())
+            .collect::<Vec<_>>()
+            .join("|")
     }
 
     fn of_message(message: &[u8], size: usize, limit: usize) -> Result<String, HeaderTooLong> {

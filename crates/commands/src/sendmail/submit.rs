@@ -56,11 +56,8 @@ pub(super) fn submit(program: &Program, instance: &Instance, options: &Options) 
     match receipt {
         Some(Receipt::Queued(_)) if options.trace.is_some() => {
             // The mail is on its way, whoever reads this.
-            let _ = writeln!(
-                io::stdout(),
-                "Mail Delivery Status Report will be mailed to <{}>.",
-                origin.sender
-            );
+            let _ =
+                writeln!(io::stdout(), "Mail Delivery Status Report will be mailed to <{}>.", origin.sender);
             Ok(0)
         }
         Some(Receipt::Queued(_)) => Ok(0),
@@ -186,7 +183,8 @@ fn read_header<R: BufRead>(
     let too_long = |_: HeaderTooLong| {
         "unable to extract recipients: message header length exceeds safety limit".to_owned()
     };
-    let limit = if settings.message_size_limit > 0 { settings.message_size_limit } else { HEADER_SECTION_LIMIT };
+    let limit =
+        if settings.message_size_limit > 0 { settings.message_size_limit } else { HEADER_SECTION_LIMIT };
     let mut header = HeaderRecipients::new(settings.header_size_limit);
     loop {
         let unreadable = |e| format!("error reading input: {}", reason(&e));
