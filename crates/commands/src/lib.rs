@@ -4,6 +4,7 @@
 
 mod clock;
 mod getopt;
+mod ids;
 pub mod instance;
 mod lists;
 mod log;
@@ -12,9 +13,11 @@ mod postconf;
 mod postdrop;
 mod postfix;
 mod postmap;
+mod postqueue;
 pub mod program;
 mod receipt;
 mod sendmail;
+mod server;
 mod sibling;
 
 use program::{Program, Run, Voice};
@@ -43,6 +46,12 @@ pub fn main() -> ExitCode {
 pub fn postdrop() -> ExitCode {
     let args = std::env::args_os().skip(1).collect();
     ExitCode::from(Program::new("postdrop".to_owned(), args, 1, Voice::StderrAndLog).run(postdrop::main))
+}
+
+/// postqueue(1), whatever it was called by. Postfix: whatever goes wrong, its exit status is EX_UNAVAILABLE.
+pub fn postqueue() -> ExitCode {
+    let args = std::env::args_os().skip(1).collect();
+    ExitCode::from(Program::new("postqueue".to_owned(), args, 69, Voice::StderrAndLog).run(postqueue::main))
 }
 
 fn run(mut argv: Vec<OsString>) -> u8 {
