@@ -1,4 +1,4 @@
-//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record`, and `dialogues/ours/NAME.smtp`, where
+//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record.py`, and `dialogues/ours/NAME.smtp`, where
 //! we mean to differ.
 //!
 //! ```text
@@ -88,7 +88,7 @@ fn client(text: &str) -> Client {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let [first, tail @ ..] = rest {
         rest = tail;
