@@ -1,124 +1,88 @@
-//! Options as getopt(3) reads them, for commands whose callers rely on its quirks: clusters (`-oi`), attached values
-//! (`-Fname`), options after operands, `--`.
+//! Options as C's getopt() reads them: `-abc`, `-ovalue`, `-o value`; the first argument that is none ends them, as does `--`.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-
-/// One option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Opt {
-    pub(crate) letter: char,
-    /// Its value, if its letter takes one.
-    pub(crate) value: Option<OsString>,
-}
-
-impl Opt {
-    /// The value as text; what is no UTF-8 in it shows as U+FFFD.
-    pub(crate) fn text(&self) -> String {
-        self.value.as_deref().map(|v| v.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-}
-
-/// What getopt complains of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BadOption {
-    Unknown(char),
-    NoValue(char),
-}
-
-/// In getopt's words, without the command's name before them.
-impl std::fmt::Display for BadOption {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            BadOption::Unknown(letter) => write!(f, "invalid option -- '{letter}'"),
-            BadOption::NoValue(letter) => write!(f, "option requires an argument -- '{letter}'"),
-        }
-    }
-}
-
-/// Options in their order, and the operands.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Options with their values, and what follows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
-    pub(crate) options: Vec<Result<Opt, BadOption>>,
-    pub(crate) operands: Vec<OsString>,
+    pub(crate) options: Vec<(char, Option<String>)>,
+    pub(crate) operands: Vec<String>,
+    /// What getopt() complains of, with the options read up to there.
+    pub(crate) complaint: Option<String>,
 }
 
-/// Reads all arguments (without the command's name). `spec` lists the letters, those with a value followed by `:`.
-/// `whole(argument)` may take an argument as it stands for an option of its own (sendmail's lone `-q`).
-pub(crate) fn parse(args: &[OsString], spec: &str, whole: impl Fn(&OsStr) -> Option<Opt>) -> Parsed {
+/// `spec` has the options; a `:` behind one says that it takes a value.
+pub(crate) fn parse(args: &[String], spec: &str) -> Parsed {
     let mut parsed = Parsed::default();
     let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let bytes = arg.as_bytes();
-        if let Some(option) = whole(arg) {
-            parsed.options.push(Ok(option));
-        } else if bytes == b"--" {
-            parsed.operands.extend(args.by_ref().cloned());
-        } else if bytes.len() > 1 && bytes[0] == b'-' {
-            read_cluster(&bytes[1..], spec, &mut args, &mut parsed.options);
-        } else {
-            parsed.operands.push(arg.clone());
+    while let Some(arg) = args.as_slice().first() {
+        let Some(letters) = arg.strip_prefix('-').filter(|l| !l.is_empty()) else {
+            break;
+        };
+        args.next();
+        if letters == "-" {
+            break;
+        }
+        if let Err(complaint) = read_letters(letters, spec, &mut args, &mut parsed.options) {
+            parsed.complaint = Some(complaint);
+            return parsed;
         }
     }
+    parsed.operands = args.cloned().collect();
     parsed
 }
 
-fn read_cluster<'a>(
-    mut cluster: &[u8],
+fn read_letters(
+    letters: &str,
     spec: &str,
-    rest: &mut impl Iterator<Item = &'a OsString>,
-    options: &mut Vec<Result<Opt, BadOption>>,
-) {
-    while let Some((&byte, tail)) = cluster.split_first() {
-        cluster = tail;
-        let letter = char::from(byte);
-        options.push(match takes_value(letter, spec) {
-            None => Err(BadOption::Unknown(letter)),
-            Some(false) => Ok(Opt { letter, value: None }),
-            Some(true) => {
-                let attached = (!tail.is_empty()).then(|| OsString::from_vec(tail.to_vec()));
-                cluster = b"";
-                let value = attached.or_else(|| rest.next().cloned());
-                value.map_or(Err(BadOption::NoValue(letter)), |v| Ok(Opt { letter, value: Some(v) }))
-            }
-        });
+    args: &mut std::slice::Iter<'_, String>,
+    options: &mut Vec<(char, Option<String>)>,
+) -> Result<(), String> {
+    for (at, letter) in letters.char_indices() {
+        let known = spec.find(letter).filter(|_| letter != ':');
+        let takes_value = match known {
+            Some(index) => spec[index + letter.len_utf8()..].starts_with(':'),
+            None => return Err(format!("invalid option -- '{letter}'")),
+        };
+        if !takes_value {
+            options.push((letter, None));
+            continue;
+        }
+        let rest = &letters[at + letter.len_utf8()..];
+        let value = if rest.is_empty() { args.next().cloned() } else { Some(rest.to_string()) };
+        let missing = || format!("option requires an argument -- '{letter}'");
+        options.push((letter, Some(value.ok_or_else(missing)?)));
+        break;
     }
-}
-
-fn takes_value(letter: char, spec: &str) -> Option<bool> {
-    let at = spec.find(letter).filter(|_| letter != ':')?;
-    Some(spec[at + letter.len_utf8()..].starts_with(':'))
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn show(args: &[&str]) -> String {
-        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        let whole = |arg: &OsStr| (arg == "-q").then_some(Opt { letter: 'q', value: None });
-        let parsed = parse(&args, "if:o:q:tv", whole);
-        let options = parsed.options.iter().map(|o| match o {
-            Ok(Opt { letter, value: Some(v) }) => format!("{letter}={}", v.to_string_lossy()),
-            Ok(Opt { letter, value: None }) => letter.to_string(),
-            Err(bad) => format!("<{bad}>"),
-        });
-        let operands = parsed.operands.iter().map(|o| o.to_string_lossy().into_owned());
-        format!("{} | {}", options.collect::<Vec<_>>().join(" "), operands.collect::<Vec<_>>().join(" "))
+    fn check(args: &[&str]) -> (String, Vec<String>, Option<String>) {
+        let args: Vec<String> = args.iter().map(|a| a.to_string()).collect();
+        let parsed = parse(&args, "ab:#");
+        let show =
+            |(letter, value): &(char, Option<String>)| format!("{letter}{}", value.as_deref().unwrap_or(""));
+        (parsed.options.iter().map(show).collect::<Vec<_>>().join(" "), parsed.operands, parsed.complaint)
     }
 
     #[test]
-    fn rows() {
-        for (args, expect) in [
-            (&["-t", "-i"][..], "t i | "),
-            (&["-ti", "-fme"], "t i f=me | "),
-            (&["bob", "-f", "me", "-", "carol"], "f=me | bob - carol"),
-            (&["-oi", "-oem", "--", "-t", "x"], "o=i o=em | -t x"),
-            (&["-q", "-q15m", "-tq"], "q q=15m t <option requires an argument -- 'q'> | "),
-            (&["-Z", "-f"], "<invalid option -- 'Z'> <option requires an argument -- 'f'> | "),
-            (&["-:"], "<invalid option -- ':'> | "),
+    fn forms() {
+        for (args, options, operands) in [
+            (&["-a", "-b", "x", "y"][..], "a bx", &["y"][..]),
+            (&["-a#bx", "--", "-a"], "a # bx", &["-a"]),
+            (&["x", "-a"], "", &["x", "-a"]),
+            (&["-", "-a"], "", &["-", "-a"]),
+            (&["-b=x"], "b=x", &[]),
+            (&[], "", &[]),
         ] {
-            assert_eq!(show(args), expect, "{args:?}");
+            let operands: Vec<String> = operands.iter().map(|o| o.to_string()).collect();
+            assert_eq!(check(args), (options.to_string(), operands, None), "{args:?}");
         }
+        assert_eq!(check(&["-aZ"]).2.as_deref(), Some("invalid option -- 'Z'"));
+        assert_eq!(check(&["-b"]).2.as_deref(), Some("option requires an argument -- 'b'"));
+        assert_eq!(check(&["-:"]).2.as_deref(), Some("invalid option -- ':'"));
+        assert_eq!(check(&["--a"]).2.as_deref(), Some("invalid option -- '-'"));
     }
 }

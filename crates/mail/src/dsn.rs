@@ -26,6 +26,14 @@ impl DsnStatus {
         self.class
     }
 
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    pub const fn detail(self) -> u16 {
+        self.detail
+    }
+
     /// The same subject and detail in another class.
     pub const fn with_class(self, class: u8) -> DsnStatus {
         DsnStatus { class, ..self }
@@ -69,6 +77,13 @@ impl fmt::Display for DsnStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts() {
+        let status = DsnStatus::new(5, 1, 10);
+        assert_eq!((status.class(), status.subject(), status.detail()), (5, 1, 10));
+        assert_eq!(status.with_class(4).to_string(), "4.1.10");
+    }
 
     #[test]
     fn splits() {

@@ -52,6 +52,22 @@ impl QueueId {
         Some(id)
     }
 
+    /// The serial number it was made with. None if it was not made by [`QueueId::short`] or [`QueueId::long`].
+    pub fn serial(&self) -> Option<u64> {
+        let text = self.as_str().as_bytes();
+        let (digits, base) = match text.iter().rposition(|b| *b == b'z') {
+            Some(z) if z >= 10 => (&text[z + 1..], 51),
+            Some(_) => return None,
+            None => (text.get(5..)?, 16),
+        };
+        let digit = |b: u8| match base {
+            16 => b"0123456789ABCDEF".iter().position(|d| *d == b),
+            _ => BASE52.iter().position(|d| *d == b),
+        };
+        let number = |n: u64, b: &u8| n.checked_mul(base)?.checked_add(digit(*b)? as u64);
+        if digits.is_empty() { None } else { digits.iter().try_fold(0, number) }
+    }
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..usize::from(self.len)]).expect("all ASCII by construction")
     }
@@ -101,6 +117,27 @@ mod tests {
         assert_eq!(&long.as_str()[10..], "z10");
         let longest = QueueId::long(Time::from_micros(i64::MAX), u64::MAX);
         assert_eq!(QueueId::parse(longest.as_str().as_bytes()), Some(longest));
+    }
+
+    #[test]
+    fn serials_come_back() {
+        for serial in [0, 1, 15, 16, 50, 51, 52, 0x9B2012, 1 << 40, u64::MAX] {
+            for micros in [0, 1, 999_999, 1_700_000_000_000_255] {
+                let at = Time::from_micros(micros);
+                assert_eq!(QueueId::short(at, serial).serial(), Some(serial));
+                assert_eq!(QueueId::long(at, serial).serial(), Some(serial));
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_serial() {
+        for text in ["0", "00000", "00000g", "00000a", "zz", "000000000z", "0000000000z", "0000000000zA"] {
+            let id = QueueId::parse(text.as_bytes()).unwrap();
+            assert_eq!(id.serial(), None, "{text}");
+        }
+        let overflow = format!("00000{}", "F".repeat(17));
+        assert_eq!(QueueId::parse(overflow.as_bytes()).unwrap().serial(), None);
     }
 
     #[test]

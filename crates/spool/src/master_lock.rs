@@ -29,7 +29,8 @@ impl MasterLock {
     /// Takes the lock and writes this process's id: right-aligned in 32 columns, as scripts that read it expect.
     pub fn take(queue_directory: &Path) -> Result<MasterLock, LockError> {
         let path = path(queue_directory);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = open.map_err(|e| LockError::Io(path.clone(), e))?;
         let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
@@ -88,7 +89,9 @@ mod tests {
 
     #[test]
     fn no_folder_is_an_error_with_its_path() {
-        let Err(LockError::Io(path, _)) = MasterLock::take(Path::new("/nonexistent")) else { panic!("no error") };
+        let Err(LockError::Io(path, _)) = MasterLock::take(Path::new("/nonexistent")) else {
+            panic!("no error")
+        };
         assert_eq!(path, Path::new("/nonexistent/pid/master.pid"));
     }
 }

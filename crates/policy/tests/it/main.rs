@@ -1,0 +1,6 @@
+//! Restrictions against what Debian's Postfix answered to the same sessions.
+
+#![allow(clippy::unwrap_used)]
+
+mod rows;
+mod world;

@@ -1,0 +1,283 @@
+//! Runs the row files. Each was recorded by `record.py` from Postfix 3.7.
+//!
+//! ```text
+//! %main              main.cf for the whole file; also %zone, %table NAME, %policy (recipient, answer)
+//! == title           a service: its own settings follow
+//! ! line             what it logs when it starts (not compared here)
+//! > client[address] helo sender recipient... +option...
+//! < COMMAND reply    each refusal
+//! P attributes       each request to the policy server
+//! L line             each log line
+//! ```
+//!
+//! In a row `-` leaves a command out, `<>` is the null sender and `\s` a blank. Options: `+login=NAME`, `+reverse=NAME`,
+//! `+smtp` (HELO), `+utf8` (SMTPUTF8), `+data` (a message follows), `+vrfy=X`, `+etrn=X`, `+pipeline`, `+direct` (no
+//! XCLIENT: the name is what the zone says), `+tls=CERTIFICATE`.
+
+use crate::world::{World, now};
+use mail::{Address, Client, QueueId, Reply};
+use policy::{Command, NameStatus, Restrictions, Session, State};
+use std::path::Path;
+
+#[test]
+fn every_row() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rows");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for block in blocks(&text) {
+            rows += block.rows.len();
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            wrong.extend(block.run().into_iter().map(|difference| format!("{name}: {difference}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{} of {rows} rows differ", wrong.join("\n"), wrong.len());
+    assert!(rows >= 150);
+}
+
+struct Block<'t> {
+    title: &'t str,
+    world: World,
+    rows: Vec<(&'t str, Vec<&'t str>)>,
+}
+
+fn blocks(text: &str) -> Vec<Block<'_>> {
+    let (head, rest) = text.split_once("\n== ").unwrap();
+    let base = World::new(head);
+    rest.split("\n== ").map(|block| Block::new(&base, block)).collect()
+}
+
+impl<'t> Block<'t> {
+    fn new(base: &World, text: &'t str) -> Block<'t> {
+        let mut lines = text.lines().filter(|line| !line.is_empty());
+        let title = lines.next().unwrap();
+        let mut block = Block { title, world: base.clone(), rows: Vec::new() };
+        for line in lines {
+            match line.split_at(2) {
+                ("> ", row) => block.rows.push((row, Vec::new())),
+                ("! ", _) => {}
+                _ => match block.rows.last_mut() {
+                    Some((_, expect)) => expect.push(line),
+                    None => block.world.set(line),
+                },
+            }
+        }
+        block
+    }
+
+    fn run(&self) -> Vec<String> {
+        let restrictions = self.world.restrictions();
+        let differs = |(row, expect): &(&str, Vec<&str>)| {
+            let got = Peer::new(row).converse(&self.world, &restrictions);
+            (got != *expect).then(|| {
+                let lines = |lines: &[String]| lines.join("\n    ");
+                let expect: Vec<String> = expect.iter().map(|line| line.to_string()).collect();
+                format!("{}: > {row}\n  want\n    {}\n  got\n    {}", self.title, lines(&expect), lines(&got))
+            })
+        };
+        self.rows.iter().filter_map(differs).collect()
+    }
+}
+
+/// A row's client.
+struct Peer<'t> {
+    name: &'t str,
+    address: &'t str,
+    helo: &'t str,
+    sender: String,
+    recipients: Vec<String>,
+    options: Vec<(&'t str, &'t str)>,
+}
+
+impl<'t> Peer<'t> {
+    fn new(row: &'t str) -> Peer<'t> {
+        let mut words = row.split_whitespace().filter(|word| !word.starts_with('+'));
+        let (name, address) = words.next().unwrap().trim_end_matches(']').split_once('[').unwrap();
+        let helo = words.next().unwrap();
+        let mut addresses = words.map(|word| word.replace("\\s", " "));
+        let options = row.split_whitespace().filter_map(|word| word.strip_prefix('+'));
+        Peer {
+            name,
+            address,
+            helo: if helo == "-" { "" } else { helo },
+            sender: addresses.next().unwrap(),
+            recipients: addresses.collect(),
+            options: options.map(|option| option.split_once('=').unwrap_or((option, ""))).collect(),
+        }
+    }
+
+    fn option(&self, name: &str) -> Option<&'t str> {
+        self.options.iter().find(|(option, _)| *option == name).map(|(_, value)| *value)
+    }
+
+    /// Every refusal, then every request, then every log line.
+    fn converse(&self, world: &World, restrictions: &Restrictions) -> Vec<String> {
+        world.log.lock().unwrap().clear();
+        let mut said = Vec::new();
+        self.talk(world, restrictions, &mut said);
+        let log = std::mem::take(&mut *world.log.lock().unwrap());
+        let (mut requests, lines): (Vec<String>, Vec<String>) =
+            log.into_iter().partition(|l| l.starts_with("P "));
+        said.append(&mut requests);
+        said.extend(lines);
+        said
+    }
+
+    fn talk(&self, world: &World, restrictions: &Restrictions, said: &mut Vec<String>) {
+        let is_direct = self.option("direct").is_some();
+        let (name, name_status) = match self.name {
+            "unknown" => ("unknown", NameStatus::NotFound),
+            "tempfail" => ("unknown", NameStatus::TryLater),
+            name => (name, NameStatus::Ok),
+        };
+        let (reverse_name, reverse_name_status) = match self.option("reverse") {
+            Some(reverse) => (reverse, NameStatus::Ok),
+            None => (name, name_status),
+        };
+        let mut client = Client {
+            name: name.into(),
+            address: self.address.into(),
+            port: 4321,
+            protocol: "SMTP".into(),
+            ..Client::default()
+        };
+        if let Some(login) = self.option("login") {
+            client.sasl_username = login.into();
+            client.sasl_method = "XCLIENT".into();
+        }
+        let namaddr = format!("{name}[{}]", self.address);
+        let tls = self.option("tls").map(|certificate| world.tls(certificate));
+        let mut greeted = client.clone();
+        greeted.helo = self.helo.into();
+        if !self.helo.is_empty() && self.option("smtp").is_none() {
+            greeted.protocol = "ESMTP".into();
+        }
+        let mut session = Session {
+            command: if is_direct { Command::Connect } else { Command::Xclient },
+            namaddr: &namaddr,
+            name_status,
+            reverse_name,
+            reverse_name_status,
+            peer: Some(if is_direct { self.address } else { "127.0.0.1" }.parse().unwrap()),
+            improper_pipelining: self.option("pipeline").is_some(),
+            tls: tls.as_ref(),
+            ..bare_session(&client)
+        };
+        let mut state = State::default();
+        let mut answer = |session: &Session<'_>, result: Result<(), Reply>| {
+            let refused = result.is_err();
+            said.extend(result.err().map(|reply| format!("< {} {}", session.command, reply)));
+            refused
+        };
+
+        if answer(&session, now(restrictions.connect(&session, &mut state, world))) {
+            for command in ["EHLO", "MAIL", "RCPT"] {
+                said.push(format!("< {command} 503 5.7.0 Error: access denied for {namaddr}"));
+            }
+            return;
+        }
+        if !self.helo.is_empty() {
+            session.command = if self.option("smtp").is_some() { Command::Helo } else { Command::Ehlo };
+            // the name is the new one, the protocol is not yet ESMTP
+            let greeting = Client { helo: self.helo.into(), ..client.clone() };
+            let at_helo = Session { client: &greeting, ..session };
+            if !answer(&session, now(restrictions.helo(&at_helo, &mut state, world))) {
+                session.client = &greeted;
+            }
+        }
+        if let Some(domain) = self.option("etrn") {
+            session.command = Command::Etrn;
+            session.etrn_domain = Some(domain);
+            answer(&session, now(restrictions.etrn(&session, &mut state, world)));
+            session.etrn_domain = None;
+        }
+        if let Some(address) = self.option("vrfy") {
+            let address = Address::from(address);
+            let at_vrfy = Session { command: Command::Vrfy, recipient: Some(&address), ..session };
+            answer(&at_vrfy, now(restrictions.rcpt(&at_vrfy, &mut state, world)));
+        }
+        if self.sender == "-" {
+            return;
+        }
+        let sender = internal(if self.sender == "<>" { "" } else { &self.sender });
+        session.command = Command::Mail;
+        session.smtputf8 = self.option("utf8").is_some();
+        session.sender = Some(&sender);
+        if answer(&session, now(restrictions.mail(&session, &mut state, world))) {
+            state.forget_message();
+            said.push("< RCPT 503 5.5.1 Error: need MAIL command".into());
+            return;
+        }
+        session.instance = "I";
+        let mut accepted = Vec::new();
+        for recipient in &self.recipients {
+            let recipient = internal(recipient);
+            session.command = Command::Rcpt;
+            let at_rcpt = Session { recipient: Some(&recipient), ..session };
+            let result = now(restrictions.rcpt(&at_rcpt, &mut state, world));
+            let disconnects = matches!(&result, Err(reply) if matches!(reply.code, 421 | 521));
+            if !answer(&session, result) {
+                accepted.push(recipient);
+                session.recipient_count += 1;
+                session.queue_id = QueueId::parse(b"QID");
+            }
+            if disconnects {
+                said.push("< QUIT closed".into());
+                return;
+            }
+        }
+        if self.option("data").is_none() || accepted.is_empty() {
+            return;
+        }
+        session.recipient = match accepted.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        session.command = Command::Data;
+        if !answer(&session, now(restrictions.data(&session, &mut state, world))) {
+            session.command = Command::EndOfMessage;
+            session.size = 17;
+            answer(&session, now(restrictions.end_of_data(&session, &mut state, world)));
+        }
+    }
+}
+
+/// A session that has just begun.
+pub(crate) fn bare_session(client: &Client) -> Session<'_> {
+    Session {
+        command: Command::Connect,
+        client,
+        namaddr: "",
+        name_status: NameStatus::Ok,
+        reverse_name: "",
+        reverse_name_status: NameStatus::Ok,
+        peer: None,
+        server_address: "127.0.0.1",
+        server_port: 2500,
+        tls: None,
+        sender: None,
+        recipient: None,
+        recipient_count: 0,
+        etrn_domain: None,
+        queue_id: None,
+        instance: "",
+        size: 0,
+        smtputf8: false,
+        improper_pipelining: false,
+    }
+}
+
+/// Takes the quotes off a local part and resolves nothing else.
+fn internal(address: &str) -> Address {
+    // RFC 5321 C: a source route is passed over
+    let address = match address.strip_prefix('@').and_then(|route| route.split_once(':')) {
+        Some((_, address)) => address,
+        None => address,
+    };
+    match address.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+        Some((local, domain)) => Address::from(format!("{local}{domain}").as_str()),
+        None => Address::from(address),
+    }
+}
