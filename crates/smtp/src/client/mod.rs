@@ -18,7 +18,7 @@ pub use failure::{Failure, Lost, Scope};
 pub use features::{Features, XforwardFeatures};
 pub use login::Login;
 pub use notice::ClientNotice;
-pub use reply::{Endless, Oddity, ReplyReader, ServerReply};
+pub use reply::{Endless, Oddity, ReplyFilter, ReplyReader, ServerReply};
 pub use stage::Stage;
 pub use transaction::{Content, Report, VerifyTarget};
 
@@ -62,6 +62,7 @@ pub struct Settings {
     pub smtp_send_dummy_mail_auth: bool,
     pub smtp_sasl_auth_soft_bounce: bool,
     pub send_cyrus_sasl_authzid: bool,
+    pub smtp_reply_filter: Option<ReplyFilter>,
 }
 
 impl Default for Settings {
@@ -80,6 +81,7 @@ impl Default for Settings {
             smtp_send_dummy_mail_auth: false,
             smtp_sasl_auth_soft_bounce: true,
             send_cyrus_sasl_authzid: false,
+            smtp_reply_filter: None,
         }
     }
 }
@@ -151,7 +153,7 @@ impl<W: Wire> Client<W> {
         Client {
             wire,
             input: BytesMut::new(),
-            reader: ReplyReader::new(settings.line_length_limit),
+            reader: reader(&settings),
             protocol,
             settings,
             server,
@@ -212,7 +214,7 @@ impl<W: Wire> Client<W> {
         Ok(Client {
             wire: shake_hands(self.wire).await?,
             input: BytesMut::new(),
-            reader: ReplyReader::new(self.settings.line_length_limit),
+            reader: reader(&self.settings),
             protocol: self.protocol,
             settings: self.settings,
             server: self.server,
@@ -245,6 +247,10 @@ impl<W: Wire> Client<W> {
     pub fn take_notices(&mut self) -> Vec<ClientNotice> {
         std::mem::take(&mut self.notices)
     }
+}
+
+fn reader(settings: &Settings) -> ReplyReader {
+    ReplyReader::new(settings.line_length_limit).with_filter(settings.smtp_reply_filter.clone())
 }
 
 /// Sending and receiving.
