@@ -6,6 +6,7 @@ same file. WORLD names the `world` program (default: the one of this checkout's 
 """
 import os, re, shlex, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+sys.dont_write_bytecode = True
 from record import unescape
 
 BASE = """

@@ -1,7 +1,7 @@
 //! The client's side of SMTP and LMTP: what is said to a server to hand it messages.
 //!
-//! Here we drive: the methods of [`Client`] are `async` over a [`Wire`]. Which server, TLS, passwords and what becomes of
-//! recipients are the caller's.
+//! Here we drive: the methods of [`Client`] are `async` over a [`Wire`]. Which server, TLS, passwords and what becomes
+//! of recipients are the caller's.
 
 mod commands;
 mod failure;
@@ -43,8 +43,8 @@ pub trait Wire: Send {
     ) -> impl Future<Output = Result<(), Lost>> + Send;
 }
 
-/// Parameters of a service, by their names in main.cf; for lmtp, those that begin with `lmtp_`. `Default` has Postfix 3.7's
-/// defaults, but for the names.
+/// Parameters of a service, by their names in main.cf; for lmtp, those that begin with `lmtp_`. `Default` has Postfix
+/// 3.7's defaults, but for the names.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub myhostname: String,
@@ -123,8 +123,8 @@ pub enum Protocol {
 /// A conversation with a server.
 ///
 /// The order: [`greet`](Client::greet), [`hello`](Client::hello), perhaps [`start_tls`](Client::start_tls),
-/// [`upgrade`](Client::upgrade) and `hello` again, [`login`](Client::login), then [`deliver`](Client::deliver) as often as
-/// [`is_reusable`](Client::is_reusable) says, with [`probe`](Client::probe) before each but the first, and
+/// [`upgrade`](Client::upgrade) and `hello` again, [`login`](Client::login), then [`deliver`](Client::deliver) as often
+/// as [`is_reusable`](Client::is_reusable) says, with [`probe`](Client::probe) before each but the first, and
 /// [`quit`](Client::quit).
 ///
 /// A future that is dropped midway leaves the conversation in a state nobody knows: drop the client too.

@@ -301,11 +301,9 @@ impl Session {
 
     /// Answers an event. A code below 400 accepts what was asked; 421 and 521 end the session.
     pub fn reply(&mut self, reply: Reply) {
-        let State::Asked(question) = std::mem::replace(&mut self.state, State::Command) else {
-            debug_assert!(false, "nothing was asked");
-            return;
-        };
-        self.settle(question, reply);
+        if let Some(question) = self.take_question() {
+            self.settle(question, reply);
+        }
     }
 
     /// Answers [`Event::Connect`]: the client is told so, and again at every command but QUIT.
@@ -363,12 +361,10 @@ impl Session {
 
     /// Answers [`Event::Xclient`]: the client is another one now, and is greeted.
     pub fn become_client(&mut self, peer: Peer) {
-        let State::Asked(Question::Xclient { keeps_helo, is_esmtp, has_login }) =
-            std::mem::replace(&mut self.state, State::Greeting)
-        else {
-            debug_assert!(false, "XCLIENT was not asked");
-            return;
+        let Some(Question::Xclient { keeps_helo, is_esmtp, has_login }) = self.take_question() else {
+            return debug_assert!(false, "XCLIENT was not asked");
         };
+        self.state = State::Greeting;
         // Postfix: XCLIENT never counts as a success, golden: xclient.smtp.
         (self.peer, self.helo, self.is_esmtp) = (peer, keeps_helo, is_esmtp);
         self.verb = None;
@@ -486,6 +482,17 @@ impl Session {
         }
     }
 
+    fn take_question(&mut self) -> Option<Question> {
+        if !matches!(self.state, State::Asked(_)) {
+            debug_assert!(false, "nothing was asked");
+            return None;
+        }
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Asked(question) => Some(question),
+            _ => None,
+        }
+    }
+
     /// Gives a reply to the client. Those who err wait for it.
     pub(super) fn say(&mut self, mut reply: Reply) {
         if self.config.soft_bounce && (500..600).contains(&reply.code) {
@@ -552,6 +559,7 @@ impl Session {
 
     pub(super) fn close(&mut self) {
         self.drop_transaction();
+        self.asks = None;
         self.state = State::Closed;
     }
 

@@ -1,4 +1,5 @@
-//! The client against servers that misbehave, held against `tests/client.golden`: what Postfix said, logged and made of it.
+//! The client against servers that misbehave, held against `tests/client.golden`: what Postfix said, logged and made of
+//! it.
 //!
 //! ```text
 //! === name
