@@ -73,7 +73,7 @@ impl Files {
             context.hint(&format!("{}: {why}", self.database.display()));
             unusable("Invalid argument".to_owned())
         };
-        let database = Database::open(file).map_err(|error| match error {
+        let database = Database::open(file, context.memory_limit_bytes).map_err(|error| match error {
             DbError::Io(error) => unusable(error_text(&error)),
             DbError::Damaged(_) | DbError::Unsupported(_) => invalid(&error.to_string()),
         })?;

@@ -132,7 +132,7 @@ impl Editor {
             (None, _) | (_, Mode::Create) => None,
             (Some(old), _) => Some(old.try_clone().map_err(failed)?),
         };
-        let database = match old.map(Database::open) {
+        let database = match old.map(|old| Database::open(old, u64::MAX)) {
             Some(Err(DbError::Io(error))) => return Err(failed(error)),
             Some(Err(error)) => return Err(invalid(&error.to_string())),
             Some(Ok(database)) if database.method() != method => {

@@ -113,7 +113,10 @@ impl Watched {
         context: &OpenContext,
     ) -> Result<Arc<dyn Table>, String> {
         let state = match load(Wait::Yes) {
-            Ok(loaded) => State::new(loaded),
+            Ok(loaded) => {
+                let state = State::new(loaded);
+                State { is_fixed: state.is_fixed || !context.watch_files, ..state }
+            }
             Err(LoadError::Unusable(why)) => return Err(why),
             Err(LoadError::Busy) => return Err(format!("{name} is being rebuilt")),
         };
@@ -124,8 +127,7 @@ impl Watched {
     /// What is valid now.
     fn current(&self) -> Arc<State> {
         let state = self.state();
-        let seen = self.look();
-        if !state.is_stale(&seen) {
+        if state.is_fixed || !state.is_stale(&self.look()) {
             return state;
         }
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,9 +200,6 @@ impl State {
     }
 
     fn is_stale(&self, seen: &std::io::Result<Option<Stamp>>) -> bool {
-        if self.is_fixed {
-            return false;
-        }
         let age = self.at.elapsed();
         match seen {
             Ok(seen) if *seen != self.stamp => true,
