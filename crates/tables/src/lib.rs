@@ -12,6 +12,7 @@ mod bdb;
 mod braces;
 mod cdb;
 mod cidr;
+mod client;
 mod compound;
 mod constant;
 mod context;
@@ -27,8 +28,10 @@ mod pattern;
 mod proxy;
 mod replace;
 mod rules;
+mod socketmap;
 pub mod source;
 mod system;
+mod tcp;
 mod texthash;
 mod watched;
 
