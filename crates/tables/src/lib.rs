@@ -21,6 +21,7 @@ pub mod edit;
 mod file_values;
 mod fold;
 mod inline;
+mod lmdb;
 mod maps;
 mod nul;
 mod open;
@@ -166,12 +167,21 @@ pub fn fuzz_cdb(data: &[u8]) {
 
 /// Reads a Berkeley DB file that may be anything; for the fuzz target of that name.
 pub fn fuzz_database(data: &[u8]) {
+    with_file(data, bdb::fuzz);
+}
+
+/// Reads an LMDB file that may be anything; for the fuzz target of that name.
+pub fn fuzz_lmdb(data: &[u8]) {
+    with_file(data, lmdb::fuzz);
+}
+
+fn with_file(data: &[u8], read: fn(std::fs::File)) {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::io::{Seek, Write};
     if let Ok(mut file) = memfd_create("fuzz", MFdFlags::empty()).map(std::fs::File::from)
         && file.write_all(data).is_ok()
         && file.rewind().is_ok()
     {
-        bdb::fuzz(file);
+        read(file);
     }
 }

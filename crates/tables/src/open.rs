@@ -3,8 +3,8 @@
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
 use crate::{
-    cdb, cidr, compound, constant, db_table, file_values, fold, inline, pattern, proxy, socketmap, system,
-    tcp, texthash,
+    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, socketmap,
+    system, tcp, texthash,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,6 +68,7 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "fail" => Ok(constant::open_fail(name)),
         "cdb" => cdb::open(name, context),
         "cidr" => cidr::open(name, context),
+        "lmdb" => lmdb::open(name, context),
         "regexp" => pattern::open_regexp(name, context),
         "pcre" => pattern::open_pcre(name, context),
         "unionmap" => compound::open_union(name, context),
@@ -94,6 +95,7 @@ pub fn known_types() -> &'static [&'static str] {
         "hash",
         "inline",
         "internal",
+        "lmdb",
         "pcre",
         "pipemap",
         "proxy",

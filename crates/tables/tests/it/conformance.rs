@@ -38,7 +38,7 @@ fn every_table_that_holds_pairs() {
                   MiXed@Example.Com=folded, jos\u{e9}@example.com=accent .example.com=dot, @example.com=everybody, \
                   {x=a value   on two lines}}";
     let mut specs = vec![format!("texthash:{}", place.write("text", TEXT)), inline.to_owned()];
-    for kind in ["hash", "btree", "cdb"] {
+    for kind in ["hash", "btree", "cdb", "lmdb"] {
         specs.push(place.build(kind, kind, TEXT));
     }
     let first = specs[0].clone();
@@ -130,6 +130,7 @@ fn open_errors() {
         ("btree:/nowhere/x", "open database /nowhere/x.db: No such file or directory"),
         ("texthash:/nowhere/x", "open database /nowhere/x: No such file or directory"),
         ("cdb:/nowhere/x", "open database /nowhere/x.cdb: No such file or directory"),
+        ("lmdb:/nowhere/x", "open database /nowhere/x.lmdb: No such file or directory"),
         ("unix:x", "unknown table: unix:x"),
         ("unionmap:{}", "bad syntax: \"unionmap:{}\"; need \"unionmap:{type:name...}\""),
         ("unionmap:{static:a b}", "bad syntax: \"unionmap:{static:a b}\"; need \"unionmap:{type:name...}\""),
