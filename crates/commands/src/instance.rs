@@ -39,7 +39,7 @@ impl Instance {
         check_directory(program, &directory)?;
         let main_path = format!("{directory}/main.cf");
         let bytes = read_file(&main_path)?;
-        let (main, mistakes) = MainCf::parse(&main_path, &bytes);
+        let (main, mistakes) = MainCf::parse_over(&[("config_directory", &directory)], &main_path, &bytes);
         let mut sources = HashMap::from([(main_path, bytes)]);
         say_all(program, &mistakes, &sources)?;
         let master_path = format!("{directory}/master.cf");
@@ -60,6 +60,7 @@ impl Instance {
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
         let mut mistakes = Vec::new();
         let common = self.view.load(&mut mistakes);
+        mistakes.extend(params::check::common(&self.view));
         self.say(program, &mistakes)?;
         Ok(common)
     }

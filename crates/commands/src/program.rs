@@ -2,7 +2,7 @@
 
 use crate::log;
 use logger::Logger;
-use maillog::Level;
+use maillog::{Level, printable_str};
 use params::{Diagnostic, Severity, View};
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -113,6 +113,7 @@ impl Program {
     fn say(&self, level: Level, text: &str) {
         if self.voice != Voice::TerminalAndLog || std::io::stderr().is_terminal() {
             // Nobody is left to tell if this fails.
+            let text = printable_str(text);
             let _ = writeln!(std::io::stderr(), "{}: {}{text}", self.name, level.prefix());
         }
         if self.voice != Voice::Stderr {

@@ -58,7 +58,7 @@ impl Instance {
         let (main, mistakes) = MainCf::parse(&format!("{directory}/main.cf"), &main_cf);
         let master = MasterCf::parse(&format!("{directory}/master.cf"), &master_cf);
         let host = host_facts(program, directory);
-        let view = host::complete(View::new(Config { main, master, host }));
+        let view = complete(View::new(Config { main, master, host }));
         Instance { directory: directory.to_owned(), view, mistakes, main_cf, master_cf }
     }
 

@@ -130,6 +130,7 @@ fn note(log: &Logger, id: QueueId, notes: &[Note]) {
         match note {
             Note::MessageId { resent, value } => log.event(&MessageId { id, resent: *resent, value }),
             Note::Warning(text) => log.warning(format_args!("{id}: {text}")),
+            Note::Misconfigured(text) => log.warning(format_args!("{text}")),
         }
     }
 }

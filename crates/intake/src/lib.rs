@@ -3,3 +3,4 @@
 pub mod cleanup;
 pub mod enqueue;
 pub mod pickup;
+pub mod smtpd;

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod header;
 pub mod hostname;
 pub mod keys;
+pub mod mime;
 pub mod outcome;
 pub mod queue_id;
 pub mod reply;

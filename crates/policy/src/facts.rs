@@ -112,7 +112,7 @@ pub enum MatchList {
     Mynetworks,
     /// What `mynetworks_style = host` would give: only asked where [`Compatibility::mynetworks_style`] is set.
     ///
-    /// [`Compatibility::mynetworks_style`]: crate::settings::Compatibility::mynetworks_style
+    /// [`Compatibility::mynetworks_style`]: crate::Compatibility::mynetworks_style
     MynetworksHost,
     /// `permit_mx_backup_networks`.
     PermitMxBackupNetworks,

@@ -20,7 +20,7 @@ mod restrictions;
 mod rewrite_clients;
 mod service;
 mod session;
-pub mod settings;
+mod settings;
 mod state;
 mod text;
 
@@ -39,5 +39,5 @@ pub use names::{NAMES, Name, Needs};
 pub use restrictions::{Restrictions, Sources};
 pub use service::PolicyService;
 pub use session::{Certificate, Command, NameStatus, Session, Tls};
-pub use settings::{PolicySettings, Settings, TempfailAction};
+pub use settings::{Compatibility, PolicySettings, Settings, TempfailAction};
 pub use state::{Effects, Notice, Notices, State};

@@ -271,7 +271,7 @@ impl Parser<'_> {
                 Ok(Restriction::DnsList(list, name))
             }
             Takes::Server => {
-                let word = with_colon.ok_or(Mistake::NeedsServer)?;
+                let word = argument.ok_or(Mistake::NeedsServer)?;
                 let service = PolicyService::parse(word, &self.vocabulary.policy_service);
                 service.map(Restriction::Server).map_err(Mistake::Service)
             }
@@ -398,10 +398,13 @@ mod tests {
             &["Fatal a.example=127.0.0: RBL reply error: need \".\" at \"127.0.0><\""],
         );
         check(
-            "check_policy_service x",
-            &["Error x: restriction check_policy_service must be followed by transport:server"],
+            "check_policy_service",
+            &[
+                "Error check_policy_service: restriction check_policy_service must be followed by transport:server",
+            ],
         );
-        check("check_policy_service { a:b, x=y }", &["Fatal { a:b, x=y }: unknown option: \"x = y\""]);
+        check("check_policy_service x", &["Fatal x: need service transport:endpoint instead of \"x\""]);
+        check("check_policy_service { inet:b, x=y }", &["Fatal { inet:b, x=y }: unknown option: \"x = y\""]);
         check("sleep x", &["Error x: restriction sleep must be followed by number"]);
         check("{ hash:/x }", &["Error { hash:/x }: check_access: unexpected dictionary: { hash:/x }"]);
         check(

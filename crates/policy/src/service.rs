@@ -26,17 +26,27 @@ impl PolicyService {
     pub fn parse(text: &str, defaults: &PolicySettings) -> Result<PolicyService, String> {
         let mut service =
             PolicyService { name: text.to_owned(), endpoint: text.to_owned(), settings: defaults.clone() };
-        if !text.starts_with('{') {
-            return Ok(service);
+        if text.starts_with('{') {
+            let inner = inside_braces(text).map_err(|why| format!("policy service syntax error: {why}"))?;
+            let mut inner_words = words(inner).into_iter().map(|word| &inner[word]);
+            let Some(endpoint) = inner_words.next() else {
+                return Err(format!("empty policy service: \"{text}\""));
+            };
+            service.endpoint = endpoint.to_owned();
+            inner_words.try_for_each(|word| service.settings.override_with(word))?;
         }
-        let inner = inside_braces(text).map_err(|why| format!("policy service syntax error: {why}"))?;
-        let mut inner_words = words(inner).into_iter().map(|word| &inner[word]);
-        let Some(endpoint) = inner_words.next() else {
-            return Err(format!("empty policy service: \"{text}\""));
-        };
-        service.endpoint = endpoint.to_owned();
-        inner_words.try_for_each(|word| service.settings.override_with(word))?;
+        check_endpoint(&service.endpoint)?;
         Ok(service)
+    }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    match endpoint.split_once(':') {
+        Some(("", _) | (_, "")) | None => {
+            Err(format!("need service transport:endpoint instead of \"{endpoint}\""))
+        }
+        Some(("inet" | "unix" | "local", _)) => Ok(()),
+        Some((transport, _)) => Err(format!("invalid transport name: {transport} in service: {endpoint}")),
     }
 }
 
@@ -117,6 +127,10 @@ mod tests {
             Ok(("inet:x:1", 60, "DEFER_IF_PERMIT a, b")),
         );
         check("{ inet:x:1, default_action=DUNNO }", Ok(("inet:x:1", 100, "DUNNO")));
+        check("127.0.0.1", Err("need service transport:endpoint instead of \"127.0.0.1\""));
+        check("{ hash }", Err("need service transport:endpoint instead of \"hash\""));
+        check("unix:", Err("need service transport:endpoint instead of \"unix:\""));
+        check("tcp:x:1", Err("invalid transport name: tcp in service: tcp:x:1"));
         check("{ }", Err("empty policy service: \"{ }\""));
         check("{ inet:x:1", Err("policy service syntax error: missing '}' in \"{ inet:x:1\""));
         check(

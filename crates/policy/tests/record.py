@@ -5,7 +5,7 @@ WORLD is the program that runs a command beside Debian's Postfix in a private ma
 With --check nothing is written; differences are printed. The form of a row file is told in rows.rs.
 Each block becomes an SMTP service on a port of its own; clients are made with XCLIENT, or with a source address.
 """
-import difflib, json, os, re, shutil, socket, subprocess, sys, tempfile, threading, time
+import difflib, json, os, re, shutil, socket, ssl, subprocess, sys, tempfile, threading, time
 
 PORT = 2500
 SECTIONS = ("main", "zone", "table", "policy")
@@ -119,13 +119,13 @@ def settle(start, mark):
     return lines
 
 
-NOISE = re.compile(r"^((dis)?connect from|lost connection|QID: client=|warning: .* lookup error for|(warning|error): .*(open|file|/var/lib)|"
+NOISE = re.compile(r"^((dis)?connect from|lost connection|QID: client=|warning: (?!relay_clientcerts: ).* lookup error for|(warning|error): .*(open|file|/var/lib)|"
                    r"warning: (problem talking|connect) to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve|"
-                   r"improper command pipelining|warning: Illegal address syntax)")
+                   r"improper command pipelining|(Anonymous|Trusted|Untrusted) TLS connection|warning: Illegal address syntax)")
 
 
 def keep(lines):
-    lines = [re.sub(r"^[0-9A-F]{6,}: ", "QID: ", l) for l in lines]
+    lines = [re.sub(r"[0-9A-F]{2}(:[0-9A-F]{2}){15,}", "F", re.sub(r"^[0-9A-F]{6,}: ", "QID: ", l)) for l in lines]
     return [l for l in lines if not NOISE.match(l)]
 
 
@@ -165,8 +165,21 @@ def converse(port, line):
             out.append((name, " | ".join(lines)))
         return l
 
+    def start_tls(certificate):
+        nonlocal wire
+        say("EHLO x")
+        say("STARTTLS")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate:
+            context.load_cert_chain(f"/etc/ssl/world/{certificate}.pem", f"/etc/ssl/world/{certificate}.key")
+        wire = context.wrap_socket(s).makefile("rwb")
+
     try:
         say(None, "CONNECT")
+        if "tls" in options:
+            start_tls(options["tls"])
+            say("EHLO x")
         if "direct" not in options:
             x = "XCLIENT " + {"unknown": "NAME=[UNAVAILABLE] REVERSE_NAME=[UNAVAILABLE]",
                               "tempfail": "NAME=[TEMPUNAVAIL] REVERSE_NAME=[TEMPUNAVAIL]"}.get(name, "NAME=" + name)
@@ -216,7 +229,8 @@ def serve_policy(answers, requests):
                     return
                 request = " ".join(lines)
                 for part, plain in ((r"instance=\S+", "instance=I"), (r"queue_id=[0-9A-F]+", "queue_id=QID"),
-                                    (r"server_port=\d+", "server_port=2500")):
+                                    (r"server_port=\d+", "server_port=2500"),
+                                    (r"fingerprint=\S+", "fingerprint=F"), (r"_cipher=\S+", "_cipher=C")):
                     request = re.sub(part, plain, request)
                 requests.append(request)
                 got = dict(l.split("=", 1) for l in lines)

@@ -196,13 +196,17 @@ impl Router {
             None => self.read_addresses(&hit.value, extension),
         };
         if results.is_empty() {
-            return Err(self.no_address(maps, address, &hit.value));
+            let value = String::from_utf8_lossy(&hit.value);
+            let why =
+                format!("{} lookup of {address} returns non-address result \"{value}\"", maps.parameter());
+            self.warn(&why);
+            return Err(TryLater(why));
         }
         Ok(Some(results))
     }
 
     /// [`Maps::find`], with the bare local part as a key if the domain is ours.
-    pub(crate) async fn find_address(
+    pub async fn find_address(
         &self,
         maps: &Maps,
         address: &Address,
@@ -211,6 +215,11 @@ impl Router {
         if maps.is_empty() {
             return Ok(None);
         }
+        let found = self.find_in(maps, address, search).await;
+        found.inspect_err(|why| self.warn(&why.0))
+    }
+
+    async fn find_in(&self, maps: &Maps, address: &Address, search: Search) -> Result<Option<Hit>, TryLater> {
         if address.is_null() {
             // Postfix: the null address is looked up in its external form.
             let found = maps.get(b"\"\"", true).await?;
@@ -246,11 +255,6 @@ impl Router {
         list.addresses().map(complete).collect()
     }
 
-    fn no_address(&self, maps: &Maps, address: &Address, value: &[u8]) -> TryLater {
-        let value = String::from_utf8_lossy(value);
-        TryLater(format!("{} lookup of {address} returns non-address result \"{value}\"", maps.parameter()))
-    }
-
     /// `masquerade_domains`: `user@host.example.com` becomes `user@example.com`. The first domain that fits decides.
     async fn masquerade(&self, external: Vec<u8>) -> Result<Vec<u8>, MapFailed> {
         let settings = &*self.settings;
@@ -259,7 +263,8 @@ impl Router {
             return Ok(external);
         }
         let failed = |why| MapFailed { parameter: "masquerade_exceptions", address: Vec::new(), why };
-        if settings.masquerade_exceptions.has(&external[..at]).await.map_err(failed)? {
+        let exceptions = ("masquerade_exceptions", &settings.masquerade_exceptions);
+        if self.list_has(exceptions, &external[..at]).await.map_err(failed)? {
             return Ok(external);
         }
         let name = external[at + 1..].to_ascii_lowercase();

@@ -26,22 +26,59 @@ pub use resolve::{Class, Route, Unresolved};
 pub use settings::{Classes, Routes, Settings};
 pub use standard::Context;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
+
+/// Takes a line for the log.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Rewrites and resolves by one set of parameters. Cheap to clone.
 #[derive(Clone)]
 pub struct Router {
     pub settings: Arc<Settings>,
-    warn: Arc<dyn Fn(&str) + Send + Sync>,
+    warn: Say,
+    /// None: nobody is to be reminded.
+    remind: Option<Say>,
 }
 
 impl Router {
     /// `warn` logs what an administrator is to know, as `trivial-rewrite` does.
-    pub fn new(settings: Arc<Settings>, warn: Arc<dyn Fn(&str) + Send + Sync>) -> Router {
-        Router { settings, warn }
+    pub fn new(settings: Arc<Settings>, warn: Say) -> Router {
+        Router { settings, warn, remind: None }
+    }
+
+    /// The same router for a program that has a log of its own.
+    pub fn logging_to(self, warn: Say) -> Router {
+        Router { warn, ..self }
+    }
+
+    /// The same router, which says so whenever `append_dot_mydomain = yes` does something: for when it is a default of
+    /// an old `compatibility_level`, and nobody has set it.
+    pub fn reminding(self, remind: Say) -> Router {
+        Router { remind: Some(remind), ..self }
     }
 
     fn warn(&self, text: &str) {
         (self.warn)(text);
     }
 }
+
+/// Brings any octets to standard form and resolves them; what comes out must be usable.
+#[doc(hidden)]
+pub fn fuzz_resolve(data: &[u8]) {
+    let router = Router::new(Arc::new(Settings::new("mail.example.com")), Arc::new(|_: &str| {}));
+    let address = mail::Address::new(router.standard_external(data, Context::Local));
+    let sender = mail::Address::null();
+    let mut resolving = std::pin::pin!(router.resolve(&sender, &address));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(resolved) = resolving.as_mut().poll(&mut context) else {
+        panic!("there are no tables to wait for");
+    };
+    if let Ok(route) = resolved {
+        assert!(route.recipient.domain().is_some() && !route.nexthop.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ impl NameList {
         self.items.is_empty()
     }
 
-    /// Whether the name is in the list.
+    /// Whether the name is in the list. An error says what of the list cannot be asked.
     pub async fn has(&self, name: &[u8]) -> Result<bool, TryLater> {
         for item in &self.items {
             let is_match = match &item.pattern {
@@ -84,14 +84,18 @@ impl NameList {
     }
 
     async fn table_has(&self, table: &dyn Table, name: &[u8]) -> Result<bool, TryLater> {
-        let Some(parents) = self.parents else {
-            return Ok(table.get(name).await?.is_some());
-        };
+        let Some(parents) = self.parents else { return has_key(table, name).await };
         for key in domain_keys(name, parents) {
-            if (key.is_whole || !table.is_pattern()) && table.get(&key.text).await?.is_some() {
+            if (key.is_whole || !table.is_pattern()) && has_key(table, &key.text).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+async fn has_key(table: &dyn Table, key: &[u8]) -> Result<bool, TryLater> {
+    // The table has said why.
+    let failed = |_| TryLater(format!("{}: table lookup problem", table.name()));
+    Ok(table.get(key).await.map_err(failed)?.is_some())
 }

@@ -46,15 +46,13 @@ impl Maps {
     ///
     /// An empty right side is a mistake of the table's: it counts as "try later", so that no mail is lost by it.
     pub async fn get(&self, key: &[u8], is_whole: bool) -> Found {
-        for table in &self.tables {
-            if table.is_pattern() && !is_whole {
-                continue;
-            }
-            if let Some(value) = table.get(key).await? {
-                if value.is_empty() {
-                    return Err(self.empty_result(key));
-                }
-                return Ok(Some(value));
+        for table in self.tables.iter().filter(|table| is_whole || !table.is_pattern()) {
+            match table.get(key).await {
+                Ok(None) => {}
+                Ok(Some(value)) if value.is_empty() => return Err(self.empty_result(key)),
+                Ok(Some(value)) => return Ok(Some(value)),
+                // The table has said why.
+                Err(_) => return Err(lookup_error(&**table, key)),
             }
         }
         Ok(None)
@@ -83,6 +81,10 @@ impl Maps {
         let key = String::from_utf8_lossy(key);
         TryLater(format!("{} lookup of {key} returns an empty string result", self.parameter))
     }
+}
+
+fn lookup_error(table: &dyn Table, key: &[u8]) -> TryLater {
+    TryLater(format!("{} lookup error for \"{}\"", table.name(), String::from_utf8_lossy(key)))
 }
 
 impl std::fmt::Debug for Maps {

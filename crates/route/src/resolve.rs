@@ -5,7 +5,7 @@ use crate::standard::{Context, position_of_last, strip_last_dot};
 use crate::transport::Destination;
 use crate::{Maps, NameList, Router};
 use mail::Address;
-use mail::header::addresses::{Token, print_internal, scan};
+use mail::header::addresses::{Spaces, Token, print_internal, scan};
 use mail::header::quote;
 use mail::hostname::{is_address, is_utf8_hostname, literal_address};
 use mail::keys::Search;
@@ -143,7 +143,7 @@ impl Router {
         if domain.is_empty() || domain.ends_with(b".") {
             return Ok(false);
         }
-        if self.settings.mydestination.has(domain).await? {
+        if self.list_has(("mydestination", &self.settings.mydestination), domain).await? {
             return Ok(true);
         }
         Ok(literal(domain).is_some_and(|address| self.settings.own_addresses.contains(&address)))
@@ -160,7 +160,7 @@ impl Router {
         for _ in 0..address.as_bytes().len() + 100 {
             strip_dot_or_null_domain(&mut tokens, &self.settings);
             if let Some(at) = position_of_last(&tokens, b'@') {
-                let domain = print_internal(&tokens[at + 1..]);
+                let domain = print_internal(&tokens[at + 1..], Spaces::None);
                 if !domain.is_empty() && !self.is_local(&domain).await? {
                     return Ok(Target { recipient: internal(&tokens), is_local: false });
                 }
@@ -255,19 +255,27 @@ impl Router {
             self.warn_of_both("mydestination", &[alias, mailbox], domain).await;
             return Ok(Class::Local);
         }
-        if self.in_list(alias, name).await? {
+        if self.class_list_has(alias, name).await? {
             self.warn_of_both(alias.0, &[mailbox, relay], domain).await;
             return Ok(Class::VirtualAlias);
         }
-        if self.in_list(mailbox, name).await? {
+        if self.class_list_has(mailbox, name).await? {
             self.warn_of_both(mailbox.0, &[relay], domain).await;
             return Ok(Class::VirtualMailbox);
         }
-        Ok(if self.in_list(relay, name).await? { Class::Relay } else { Class::Default })
+        Ok(if self.class_list_has(relay, name).await? { Class::Relay } else { Class::Default })
     }
 
-    async fn in_list(&self, (parameter, list): (&str, &NameList), name: &[u8]) -> Result<bool, TryLater> {
-        list.has(name).await.inspect_err(|_| self.warn(&format!("{parameter} lookup failure")))
+    async fn class_list_has(&self, list: (&str, &NameList), name: &[u8]) -> Result<bool, TryLater> {
+        self.list_has(list, name).await.inspect_err(|_| self.warn(&format!("{} lookup failure", list.0)))
+    }
+
+    pub(crate) async fn list_has(
+        &self,
+        (parameter, list): (&str, &NameList),
+        name: &[u8],
+    ) -> Result<bool, TryLater> {
+        list.has(name).await.inspect_err(|why| self.warn(&format!("{parameter}: {why}")))
     }
 
     /// `helpful_warnings`: a domain that is in two lists has the class of the first.
@@ -275,10 +283,10 @@ impl Router {
         if !self.settings.helpful_warnings {
             return;
         }
-        for (parameter, list) in others {
+        for other in others {
             // Only a warning hangs on it: a list that cannot be asked counts as one without the domain.
-            if list.has(domain.as_bytes()).await == Ok(true) {
-                self.warn(&format!("do not list domain {domain} in BOTH {first} and {parameter}"));
+            if self.list_has(*other, domain.as_bytes()).await == Ok(true) {
+                self.warn(&format!("do not list domain {domain} in BOTH {first} and {}", other.0));
             }
         }
     }
@@ -352,7 +360,7 @@ fn plain_domain(address: &[u8]) -> Option<&[u8]> {
 }
 
 fn internal(tokens: &[Token]) -> Address {
-    Address::new(print_internal(tokens))
+    Address::new(print_internal(tokens, Spaces::None))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{Router, Settings};
 use mail::Address;
-use mail::header::addresses::{Spaces, Token, print_external, scan};
+use mail::header::addresses::{Spaces, Token, print_internal, scan};
 use mail::header::{quote, unquote};
 
 /// Whose names complete an address.
@@ -23,7 +23,7 @@ impl Router {
         // An address is no longer than what holds it: a header of header_size_limit, a line of a table.
         let mut tokens = scan(external, usize::MAX);
         self.standardise(&mut tokens, context);
-        print_external(&tokens, Spaces::BetweenWords)
+        quote(&print_internal(&tokens, Spaces::BetweenWords))
     }
 
     /// Brings an address to standard form, internal to internal. The null address stays.
@@ -50,10 +50,21 @@ impl Router {
         if position_of_last(tokens, b'@').is_none() {
             add_domain(tokens, settings, origin(settings, context));
         }
-        if settings.append_dot_mydomain {
-            complete_domain(tokens, parent(settings, context));
+        if settings.append_dot_mydomain && complete_domain(tokens, parent(settings, context)) {
+            self.remind_of_append_dot_mydomain(tokens);
         }
         strip_last_dot(tokens);
+    }
+
+    fn remind_of_append_dot_mydomain(&self, tokens: &[Token]) {
+        let at = position_of_last(tokens, b'@').unwrap_or(0);
+        let (Some(remind), Some(Token::Atom(name))) = (&self.remind, tokens.get(at + 1)) else { return };
+        // Postfix speaks of localhost only where it is no domain of ours, which is not known here.
+        if !name.eq_ignore_ascii_case(b"localhost") {
+            let (name, mydomain) = (String::from_utf8_lossy(name), &self.settings.mydomain);
+            let setting = "using backwards-compatible default setting append_dot_mydomain=yes";
+            remind(&format!("{setting} to rewrite \"{name}\" to \"{name}.{mydomain}\""));
+        }
     }
 }
 
@@ -118,15 +129,16 @@ fn add_domain(tokens: &mut Vec<Token>, settings: &Settings, origin: &str) {
     }
 }
 
-/// `append_dot_mydomain`: a domain without a dot gets the rest of its name.
-fn complete_domain(tokens: &mut Vec<Token>, parent: &str) {
-    let Some(at) = position_of_last(tokens, b'@') else { return };
+/// `append_dot_mydomain`: a domain without a dot gets the rest of its name; true if it did.
+fn complete_domain(tokens: &mut Vec<Token>, parent: &str) -> bool {
+    let Some(at) = position_of_last(tokens, b'@') else { return false };
     let is_complete = |token: &Token| matches!(token, Token::Special(b'.') | Token::Literal(_));
     if parent.is_empty() || at + 1 == tokens.len() || tokens[at..].iter().any(is_complete) {
-        return;
+        return false;
     }
     tokens.push(Token::Special(b'.'));
     tokens.extend(scan(parent.as_bytes(), usize::MAX));
+    true
 }
 
 /// `user@domain.` loses its dot; `user@domain..` and `user@.` are left for others to refuse.

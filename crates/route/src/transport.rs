@@ -57,7 +57,7 @@ impl Router {
         let search = Search::transport(self.settings.transport_parents);
         match self.find_address(maps, recipient, search).await? {
             Some(hit) => Ok(Some(hit.value)),
-            None => maps.get(b"*", true).await,
+            None => maps.get(b"*", true).await.inspect_err(|why| self.warn(&why.0)),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::ipc::requests::Asker;
 use logger::Logger;
-use maillog::Level;
 use mail::keys::Parents;
+use maillog::Level;
 use params::{Diagnostic, View, p};
 use route::{Maps, NameList};
 use std::collections::HashMap;
@@ -83,11 +83,7 @@ impl Build {
     pub(crate) fn names(&mut self, list: &params::MatchList, parents: Option<Parents>) -> NameList {
         use params::list::Pattern as Parsed;
         use route::lists::{Item, Pattern};
-        let opener = self.opener.clone();
-        let read = move |name: &str| {
-            opener.read(Path::new(name)).map_err(|e| format!("open file {name}: {e}"))
-        };
-        let list = list.with_files(&read);
+        let list = self.with_files(list);
         let mut items = Vec::new();
         for item in &list.items {
             let pattern = match &item.pattern {
@@ -103,6 +99,32 @@ impl Build {
             Some(parents) => NameList::domains(items, parents),
             None => NameList::exact(items),
         }
+    }
+
+    /// A list with the patterns of the files that it names in their place.
+    pub(crate) fn with_files(&self, list: &params::MatchList) -> params::MatchList {
+        let read =
+            |name: &str| self.opener.read(Path::new(name)).map_err(|e| format!("open file {name}: {e}"));
+        list.with_files(&read)
+    }
+
+    /// Builds something of a service, with that service's parameters.
+    pub(crate) fn for_service<R>(
+        &mut self,
+        service: &params::Service,
+        make: impl FnOnce(&mut Build) -> R,
+    ) -> R {
+        let own = self.view.for_service(service);
+        let outer = std::mem::replace(&mut self.view, own);
+        let made = make(self);
+        self.view = outer;
+        made
+    }
+
+    /// The log of a program, under the `syslog_name` of the service that is being built.
+    pub(crate) fn service_log(&mut self, program: &str) -> Logger {
+        let syslog_name = self.view.get(p::syslog_name, &mut self.mistakes);
+        self.log.service(&syslog_name, program)
     }
 
     /// How `parent_domain_matches_subdomains` has this parameter's domains match.

@@ -35,7 +35,11 @@ fn settings(build: &mut Build) -> Settings {
         canonical_maps: build.maps("canonical_maps", &rewrite.canonical_maps),
         canonical_classes: classes(build, "canonical_classes", &rewrite.canonical_classes),
         sender_canonical_maps: build.maps("sender_canonical_maps", &rewrite.sender_canonical_maps),
-        sender_canonical_classes: classes(build, "sender_canonical_classes", &rewrite.sender_canonical_classes),
+        sender_canonical_classes: classes(
+            build,
+            "sender_canonical_classes",
+            &rewrite.sender_canonical_classes,
+        ),
         recipient_canonical_maps: build.maps("recipient_canonical_maps", &rewrite.recipient_canonical_maps),
         recipient_canonical_classes: classes(
             build,
@@ -109,8 +113,10 @@ fn routes(build: &mut Build, routing: &Routing) -> Routes {
         relayhost: routing.relayhost.clone(),
         sender_dependent_relayhost_maps: build
             .maps("sender_dependent_relayhost_maps", &routing.sender_dependent_relayhost_maps),
-        sender_dependent_default_transport_maps: build
-            .maps("sender_dependent_default_transport_maps", &routing.sender_dependent_default_transport_maps),
+        sender_dependent_default_transport_maps: build.maps(
+            "sender_dependent_default_transport_maps",
+            &routing.sender_dependent_default_transport_maps,
+        ),
         transport_maps: build.maps("transport_maps", &routing.transport_maps),
     }
 }

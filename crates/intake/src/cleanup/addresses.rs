@@ -14,9 +14,7 @@ const SMTPUTF8_HEADER: &str = "smtputf8_header";
 /// Brings the sender to its final form, and finds out who gets a copy of what it sends.
 pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, facts: &mut Facts) {
     let given = router.standard(&message.envelope.sender, route::Context::Local);
-    // Postfix: our own MAILER-DAEMON is the null sender.
-    let own = router.standard(&Address::from("MAILER-DAEMON"), route::Context::Local);
-    let sender = if given.folded() == own.folded() { Address::null() } else { given };
+    let sender = if is_own_mailer_daemon(router, &given) { Address::null() } else { given };
     let options = message.options;
     let sender = canonical(router, sender, Place::EnvelopeSender, options, facts).await;
     if options.add_bcc && !sender.is_null() {
@@ -26,8 +24,19 @@ pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, fact
     message.envelope.sender = sender;
 }
 
+/// Postfix: our own MAILER-DAEMON is the null sender.
+fn is_own_mailer_daemon(router: &Router, sender: &Address) -> bool {
+    const MAILER_DAEMON: &str = "MAILER-DAEMON";
+    sender.local().eq_ignore_ascii_case(MAILER_DAEMON.as_bytes())
+        && sender.folded() == router.standard(&Address::from(MAILER_DAEMON), route::Context::Local).folded()
+}
+
 /// Completes the recipients: in place, with copies. Gives those that asked to be told of success and were expanded.
-pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &mut Facts) -> Vec<Recipient> {
+pub(super) async fn complete_recipients(
+    context: &Context,
+    message: &mut Incoming,
+    facts: &mut Facts,
+) -> Vec<Recipient> {
     let given = std::mem::take(&mut message.envelope.recipients);
     let mut recipients = Recipients {
         context,
@@ -50,7 +59,6 @@ pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &
     let Recipients { done, expanded, smtputf8, .. } = recipients;
     message.envelope.recipients = done;
     message.envelope.smtputf8 = smtputf8;
-    note_utf8_header(context, message, facts);
     if !has_any {
         facts.fail(Trouble::NoRecipients);
     }
@@ -58,7 +66,7 @@ pub(super) async fn complete(context: &Context, message: &mut Incoming, facts: &
 }
 
 /// RFC 6531: whether the header needs SMTPUTF8. A message that asks for it and does not need it may go without.
-fn note_utf8_header(context: &Context, message: &mut Incoming, facts: &Facts) {
+pub(super) fn note_utf8_header(context: &Context, message: &mut Incoming, facts: &Facts) {
     if !context.settings.smtputf8_enable || !facts.has_8bit_header {
         return;
     }
@@ -170,7 +178,7 @@ impl Recipients<'_> {
         if settings.duplicate_filter_limit == 0 || self.seen.len() < settings.duplicate_filter_limit {
             self.seen.insert(key);
         }
-        if !settings.enable_original_recipient || recipient.original.as_ref() == Some(&recipient.address) {
+        if recipient.original.as_ref() == Some(&recipient.address) {
             recipient.original = None;
         }
         self.done.push(recipient);

@@ -6,6 +6,7 @@
 use super::{Context, Facts, FromFormat, Incoming, Note, Trouble};
 use mail::header::addresses::{Spaces, Token, print_external, scan};
 use mail::header::{AddressList, Field, Name, is_header, quote};
+use mail::mime::Parts;
 
 /// What the header has had so far.
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ pub(super) struct Fields {
     seen: u64,
     is_resent: bool,
     hops: usize,
+    content_type: Vec<u8>,
 }
 
 impl Fields {
@@ -91,6 +93,12 @@ impl Fields {
         facts.notes.append(&mut notes);
     }
 
+    /// The parts of the body, if they are still to say whether there are 8 bits.
+    pub(super) fn parts(&self, context: &Context, facts: &Facts) -> Option<Parts> {
+        let is_open = context.settings.detect_8bit_encoding_header && !facts.is_8bit;
+        Parts::begin(&self.content_type, context.settings.header_size_limit).filter(|_| is_open)
+    }
+
     fn note(&mut self, name: Name, field: &Field, context: &Context, facts: &mut Facts) {
         self.seen |= 1 << name as u32;
         self.is_resent |= name.is_resent();
@@ -105,10 +113,10 @@ impl Fields {
                     facts.fail(Trouble::TooManyHops);
                 }
             }
-            Name::ContentTransferEncoding if context.settings.detect_8bit_encoding_header => {
-                let is = |encoding: &[u8]| field.value().eq_ignore_ascii_case(encoding);
-                facts.is_8bit |= is(b"8bit") || is(b"binary");
+            Name::ContentTransferEncoding => {
+                facts.is_8bit |= context.settings.detect_8bit_encoding_header && says_8bit(field);
             }
+            Name::ContentType => self.content_type = field.raw_value().to_vec(),
             _ => {}
         }
     }
@@ -136,6 +144,12 @@ impl Fields {
     fn has(&self, name: Name) -> bool {
         self.seen & 1 << name as u32 != 0
     }
+}
+
+/// Whether this is a Content-Transfer-Encoding: of 8 bits (RFC 2045 6.1).
+pub(super) fn says_8bit(field: &Field) -> bool {
+    let is = |encoding: &[u8]| field.value().eq_ignore_ascii_case(encoding);
+    field.known() == Some(Name::ContentTransferEncoding) && (is(b"8bit") || is(b"binary"))
 }
 
 /// Whose names complete addresses in this message's headers; None: nobody's, they stay as they are.
@@ -195,7 +209,8 @@ fn add_undisclosed(header: &str, facts: &mut Facts, out: &mut Vec<u8>) {
     }
     if !is_header(header.as_bytes()) {
         let why = "need \"headername: headervalue\"";
-        facts.warn(format!("bad undisclosed_recipients_header header text \"{header}\" -- {why}"));
+        let text = format!("bad undisclosed_recipients_header header text \"{header}\" -- {why}");
+        facts.notes.push(Note::Misconfigured(text));
         return;
     }
     out.extend_from_slice(header.as_bytes());

@@ -21,7 +21,7 @@ mod trouble;
 mod tests;
 
 pub use note::Note;
-pub use received::{ClientCertificate, Received, Signature, TlsSession};
+pub use received::Received;
 pub use settings::{FromFormat, Settings};
 pub use trouble::Trouble;
 
@@ -29,9 +29,12 @@ use body::Body;
 use fields::Fields;
 use front::Front;
 use mail::header::{End, Event, Scanner};
+use mail::mime::Parts;
 use mail::{Address, Encoding, Envelope, QueueId, Recipient, Time};
 use route::Router;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What every message is cleaned up by.
 #[derive(Clone)]
@@ -119,7 +122,10 @@ pub struct Cleanup {
     /// The beginning of the body, if it was read with the header.
     early: Vec<u8>,
     body: Body,
+    /// The parts of the body, while they may still tell something (`detect_8bit_encoding_header`).
+    parts: Option<Parts>,
     facts: Facts,
+    expanded: Vec<Recipient>,
 }
 
 /// What is found out on the way.
@@ -148,12 +154,16 @@ impl Facts {
 }
 
 impl Cleanup {
-    /// Begins a message: its sender is rewritten.
+    /// Begins a message: its sender and recipients are rewritten, the recipients expanded.
     pub async fn begin(context: Context, mut message: Incoming) -> Cleanup {
         let settings = &context.settings;
         let mut facts = Facts::default();
         let trace = received::write(settings, &message);
         addresses::rewrite_sender(&context.router, &mut message, &mut facts).await;
+        let expanded = match facts.trouble {
+            None => addresses::complete_recipients(&context, &mut message, &mut facts).await,
+            Some(_) => Vec::new(),
+        };
         Cleanup {
             trace,
             front: Front::new(&message.received),
@@ -162,7 +172,9 @@ impl Cleanup {
             fields: Some(Fields::default()),
             early: Vec::new(),
             body: Body::new(settings.line_length_limit, settings.cleanup_replace_stray_cr_lf),
+            parts: None,
             facts,
+            expanded,
             context,
             message,
         }
@@ -179,13 +191,14 @@ impl Cleanup {
             self.write_header(&mut rest, &mut output.made).await;
         }
         if self.fields.is_none() {
+            self.watch_parts(rest);
             output.passed = self.body.pass(rest, &mut output.made);
         }
         self.enforce_size_limit(&mut output);
         output
     }
 
-    /// Ends the message: what is missing of its content is made, its recipients are rewritten and expanded.
+    /// Ends the message: what is missing of its content is made.
     pub async fn finish(mut self) -> Finished {
         let mut output = Output::default();
         if !self.is_hopeless() {
@@ -195,16 +208,13 @@ impl Cleanup {
             self.body.finish(&mut output.made);
             self.enforce_size_limit(&mut output);
         }
-        let mut expanded = Vec::new();
-        if !self.is_hopeless() {
-            expanded = addresses::complete(&self.context, &mut self.message, &mut self.facts).await;
-        }
+        addresses::note_utf8_header(&self.context, &mut self.message, &self.facts);
         let mut envelope = self.message.envelope;
         envelope.size = self.body.size();
         if self.facts.is_8bit {
             envelope.encoding = Encoding::EightBitMime;
         }
-        let Facts { trouble, notes, .. } = self.facts;
+        let (Facts { trouble, notes, .. }, expanded) = (self.facts, self.expanded);
         Finished { made: output.made, envelope, expanded, trouble, notes }
     }
 
@@ -259,6 +269,7 @@ impl Cleanup {
             Event::Field(field) => fields.take(context, message, field, facts, made).await,
             Event::End(end) => {
                 fields.complete(context, message, facts, made);
+                self.parts = fields.parts(context, facts);
                 self.fields = None;
                 if end != End::Message {
                     made.extend_from_slice(b"\r\n");
@@ -273,8 +284,21 @@ impl Cleanup {
     fn end_piece_of_header(&mut self, made: &mut Vec<u8>) {
         self.body.count(made);
         let early = std::mem::take(&mut self.early);
+        self.watch_parts(&early);
         let passed = self.body.pass(&early, made);
         made.extend_from_slice(passed);
+    }
+
+    /// Looks at the headers of the body's parts until one says that there are 8 bits.
+    fn watch_parts(&mut self, mut piece: &[u8]) {
+        while let Some(parts) = &mut self.parts
+            && let Some(field) = parts.next(&mut piece)
+        {
+            if fields::says_8bit(&field) {
+                self.facts.is_8bit = true;
+                self.parts = None;
+            }
+        }
     }
 
     /// `message_size_limit`: nothing goes out beyond it.
@@ -287,5 +311,50 @@ impl Cleanup {
         if self.is_hopeless() {
             *output = Output::default();
         }
+    }
+}
+
+/// Takes `data` as a message of a local client, whole and byte by byte; the same must come out, in whole lines.
+#[doc(hidden)]
+pub fn fuzz_cleanup(data: &[u8]) {
+    let whole = fuzz_clean(data, data.len().max(1));
+    assert_eq!(whole, fuzz_clean(data, 1));
+    assert!(whole.0.is_empty() || whole.0.ends_with(b"\r\n"));
+    assert!(whole.0.windows(2).all(|pair| (pair[0] == b'\r') == (pair[1] == b'\n')), "a stray line end");
+}
+
+/// What becomes of a message that comes in pieces of `size`.
+fn fuzz_clean(data: &[u8], size: usize) -> (Vec<u8>, Envelope) {
+    let settings = Arc::new(Settings::new("mail.example.com", "Oxipost"));
+    let route = Arc::new(route::Settings::new("mail.example.com"));
+    let context = Context { settings, router: Router::new(route, Arc::new(|_: &str| {})) };
+    let recipient = Recipient { address: Address::from("bob"), ..Recipient::default() };
+    let envelope = Envelope { recipients: vec![recipient], rewrite_local: true, ..Envelope::default() };
+    let message = Incoming {
+        id: QueueId::short(Time::from_secs(0), 1),
+        now: Time::from_secs(0),
+        date: Time::from_secs(0).rfc5322(0, "UTC"),
+        received: Received::Smtp(None),
+        prepend: Vec::new(),
+        full_name: None,
+        envelope,
+        options: Options::SMTP,
+    };
+    let clean = async {
+        let mut cleanup = Cleanup::begin(context, message).await;
+        let mut out = Vec::new();
+        for piece in data.chunks(size) {
+            let Output { made, passed } = cleanup.write(piece).await;
+            out.extend(made);
+            out.extend_from_slice(passed);
+        }
+        let Finished { made, envelope, .. } = cleanup.finish().await;
+        out.extend(made);
+        (out, envelope)
+    };
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(clean).poll(&mut task) {
+        Poll::Ready(cleaned) => cleaned,
+        Poll::Pending => panic!("there are no tables to wait for"),
     }
 }

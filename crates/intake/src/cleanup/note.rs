@@ -9,6 +9,8 @@ pub enum Note {
     MessageId { resent: bool, value: Vec<u8> },
     /// Logged behind `warning: `.
     Warning(String),
+    /// Logged behind `warning: `, without the queue id: it is not about this message.
+    Misconfigured(String),
 }
 
 impl fmt::Display for Note {
@@ -18,7 +20,7 @@ impl fmt::Display for Note {
                 let resent = if *resent { "resent-" } else { "" };
                 write!(f, "{resent}message-id={}", String::from_utf8_lossy(value))
             }
-            Note::Warning(text) => f.write_str(text),
+            Note::Warning(text) | Note::Misconfigured(text) => f.write_str(text),
         }
     }
 }

@@ -8,50 +8,13 @@ use std::sync::Arc;
 /// How a message came, as far as the envelope does not say.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// By SMTP, from the envelope's client.
-    Smtp(Option<Arc<TlsSession>>),
+    /// By SMTP, from the envelope's client. Over TLS, with lines that describe the session, for
+    /// `smtpd_tls_received_header`: each with its leading blanks, without its end.
+    Smtp(Option<Arc<[String]>>),
     /// Through `sendmail` and the maildrop, by this uid.
     Local { uid: u32 },
-    /// Made by the mail system.
+    /// Made by the mail system. Date: comes with it.
     Internal,
-}
-
-/// A TLS session as the header describes it (`smtpd_tls_received_header`).
-#[derive(Clone, Debug, Default)]
-pub struct TlsSession {
-    /// `TLSv1.3`
-    pub protocol: String,
-    /// `TLS_AES_256_GCM_SHA384`
-    pub cipher: String,
-    pub used_bits: u32,
-    pub algorithm_bits: u32,
-    /// `X25519`, `ECDHE (P-256)`, `DHE (2048 bits)`; empty before TLS 1.3 where it is not known.
-    pub key_exchange: String,
-    pub server_signature: Option<Signature>,
-    pub client_signature: Option<Signature>,
-    pub client_certificate: ClientCertificate,
-}
-
-/// With what a peer has signed.
-#[derive(Clone, Debug)]
-pub struct Signature {
-    /// `RSA-PSS (2048 bits)`, `ECDSA (prime256v1)`
-    pub algorithm: String,
-    /// `SHA256`; empty if there is none.
-    pub digest: String,
-}
-
-/// What the client has shown of itself.
-#[derive(Clone, Debug, Default)]
-pub enum ClientCertificate {
-    #[default]
-    NotRequested,
-    NotPresented,
-    Presented {
-        common_name: String,
-        issuer: String,
-        verified: bool,
-    },
 }
 
 /// Writes what goes before the content: prepended headers and Received:.
@@ -73,23 +36,19 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
         Received::Internal => {
             line(format!("Received: by {name} ({mail_name})").as_bytes());
             line(format!("\tid {id}; {date}").as_bytes());
+            line(format!("Date: {date}").as_bytes());
         }
     }
     out
 }
 
-fn write_smtp(
-    settings: &Settings,
-    message: &Incoming,
-    tls: Option<&TlsSession>,
-    line: &mut impl FnMut(&[u8]),
-) {
+fn write_smtp(settings: &Settings, message: &Incoming, tls: Option<&[String]>, line: &mut impl FnMut(&[u8])) {
     let client = &message.envelope.client;
     let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
     let tag = if client.address.contains(':') { "IPv6:" } else { "" };
     line(format!("Received: from {helo} ({} [{tag}{}])", client.name, client.address).as_bytes());
     if let Some(tls) = tls.filter(|_| settings.smtpd_tls_received_header) {
-        tls.lines().iter().for_each(|text| line(text.as_bytes()));
+        tls.iter().for_each(|text| line(text.as_bytes()));
     }
     if settings.smtpd_sasl_authenticated_header && !client.sasl_username.is_empty() {
         line(format!("\t(Authenticated sender: {})", in_comment(&client.sasl_username)).as_bytes());
@@ -116,49 +75,6 @@ fn protocol(client: &Client, smtputf8: bool, has_tls: bool) -> String {
     format!("{protocol}{tls}{login}")
 }
 
-impl TlsSession {
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!(
-            "\t(using {} with cipher {} ({}/{} bits)",
-            self.protocol, self.cipher, self.used_bits, self.algorithm_bits
-        )];
-        let mut session = String::new();
-        if !self.key_exchange.is_empty() {
-            session = format!("\t key-exchange {}", self.key_exchange);
-        }
-        if let Some(signature) = &self.server_signature {
-            let start = if session.is_empty() { "\t" } else { "" };
-            session.push_str(&format!("{start} {}", signature.text("server")));
-        }
-        lines.extend(Some(session).filter(|text| !text.is_empty()));
-        lines.extend(
-            self.client_signature.as_ref().map(|signature| format!("\t {}", signature.text("client"))),
-        );
-        if let Some(last) = lines.last_mut() {
-            last.push(')');
-        }
-        lines.push(match &self.client_certificate {
-            ClientCertificate::NotRequested => "\t(No client certificate requested)".to_string(),
-            ClientCertificate::NotPresented => "\t(Client did not present a certificate)".to_string(),
-            ClientCertificate::Presented { common_name, issuer, verified } => format!(
-                "\t(Client CN \"{}\", Issuer \"{}\" ({}))",
-                in_comment(common_name),
-                in_comment(issuer),
-                if *verified { "verified OK" } else { "not verified" }
-            ),
-        });
-        lines
-    }
-}
-
-impl Signature {
-    fn text(&self, whose: &str) -> String {
-        let digest =
-            if self.digest.is_empty() { String::new() } else { format!(" {whose}-digest {}", self.digest) };
-        format!("{whose}-signature {}{digest}", self.algorithm)
-    }
-}
-
 /// Makes text fit to stand in a comment: printable ASCII, parentheses in pairs.
 fn in_comment(text: &str) -> String {
     let mut open = 0;
@@ -182,7 +98,9 @@ fn in_comment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Options;
     use super::*;
+    use mail::{Envelope, QueueId, Time};
 
     #[test]
     fn comments() {
@@ -198,38 +116,65 @@ mod tests {
         }
     }
 
+    fn header(received: Received, change: impl FnOnce(&mut Incoming, &mut Settings)) -> String {
+        let mut settings = Settings::new("mail.example.com", "Postfix");
+        let mut message = Incoming {
+            id: QueueId::parse(b"9E1C3B4").expect("an id"),
+            now: Time::from_secs(0),
+            date: "DATE".to_string(),
+            received,
+            prepend: Vec::new(),
+            full_name: None,
+            envelope: Envelope {
+                client: Client {
+                    name: "unknown".to_string(),
+                    address: "2001:db8::1".to_string(),
+                    helo: "client.example".to_string(),
+                    protocol: "ESMTP".to_string(),
+                    ..Client::default()
+                },
+                ..Envelope::default()
+            },
+            options: Options::SMTP,
+        };
+        change(&mut message, &mut settings);
+        String::from_utf8(write(&settings, &message)).expect("ASCII")
+    }
+
     #[test]
-    fn tls_lines() {
-        let mut tls = TlsSession {
-            protocol: "TLSv1.3".into(),
-            cipher: "TLS_AES_256_GCM_SHA384".into(),
-            used_bits: 256,
-            algorithm_bits: 256,
-            key_exchange: "X25519".into(),
-            server_signature: Some(Signature {
-                algorithm: "RSA-PSS (2048 bits)".into(),
-                digest: "SHA256".into(),
-            }),
-            ..TlsSession::default()
+    fn how_it_came() {
+        let tls: Arc<[String]> = Arc::new(["\t(using TLSv1.3 …)".to_string()]);
+        let by_tls = Received::Smtp(Some(tls));
+        assert_eq!(
+            header(Received::Smtp(None), |_, _| {}),
+            "Received: from client.example (unknown [IPv6:2001:db8::1])\r\n\
+             \tby mail.example.com (Postfix) with ESMTP id 9E1C3B4;\r\n\tDATE\r\n"
+        );
+        let logged_in = |message: &mut Incoming, settings: &mut Settings| {
+            message.envelope.client.sasl_username = "al)ice".to_string();
+            message.envelope.smtputf8 = true;
+            settings.smtpd_sasl_authenticated_header = true;
+            settings.smtpd_tls_received_header = true;
+            message.prepend.push(b"X-First: 1".to_vec());
         };
         assert_eq!(
-            tls.lines(),
-            [
-                "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
-                "\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)",
-                "\t(No client certificate requested)",
-            ]
+            header(by_tls.clone(), logged_in),
+            "X-First: 1\r\nReceived: from client.example (unknown [IPv6:2001:db8::1])\r\n\
+             \t(using TLSv1.3 …)\r\n\t(Authenticated sender: al?ice)\r\n\
+             \tby mail.example.com (Postfix) with UTF8SMTPSA id 9E1C3B4;\r\n\tDATE\r\n"
         );
-        tls.key_exchange.clear();
-        tls.server_signature = None;
-        tls.client_certificate =
-            ClientCertificate::Presented { common_name: "c)n".into(), issuer: "ca".into(), verified: true };
+        let old_client = |message: &mut Incoming, _: &mut Settings| {
+            message.envelope.client.protocol = "SMTP".to_string();
+            message.envelope.client.helo.clear();
+        };
         assert_eq!(
-            tls.lines(),
-            [
-                "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))",
-                "\t(Client CN \"c?n\", Issuer \"ca\" (verified OK))",
-            ]
+            header(by_tls, old_client),
+            "Received: from unknown (unknown [IPv6:2001:db8::1])\r\n\
+             \tby mail.example.com (Postfix) with SMTP id 9E1C3B4;\r\n\tDATE\r\n"
+        );
+        assert_eq!(
+            header(Received::Internal, |_, _| {}),
+            "Received: by mail.example.com (Postfix)\r\n\tid 9E1C3B4; DATE\r\nDate: DATE\r\n"
         );
     }
 }

@@ -24,6 +24,7 @@ pub struct Settings {
     pub cleanup_replace_stray_cr_lf: bool,
     /// Recipients remembered to find duplicates; 0: all.
     pub duplicate_filter_limit: usize,
+    /// Whether recipients with the same address and different originals are different.
     pub enable_original_recipient: bool,
     pub smtputf8_enable: bool,
     pub smtpd_tls_received_header: bool,

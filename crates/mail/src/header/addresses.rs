@@ -71,7 +71,7 @@ impl AddressList {
 
     /// The addresses in internal form: what `sendmail -t` takes as recipients, what stands in a table's right side.
     pub fn internal(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.addresses().map(print_internal)
+        self.addresses().map(|tokens| print_internal(tokens, Spaces::None))
     }
 
     /// Whether there is something beside addresses and angle brackets.
@@ -136,9 +136,9 @@ pub fn print_external(tokens: &[Token], spaces: Spaces) -> Vec<u8> {
 }
 
 /// The internal form of an address's tokens.
-pub fn print_internal(tokens: &[Token]) -> Vec<u8> {
+pub fn print_internal(tokens: &[Token], spaces: Spaces) -> Vec<u8> {
     let mut out = Vec::new();
-    for token in tokens {
+    for (index, token) in tokens.iter().enumerate() {
         match token {
             Token::Quoted(text) => out.extend_from_slice(text),
             Token::Literal(text) => {
@@ -147,6 +147,9 @@ pub fn print_internal(tokens: &[Token]) -> Vec<u8> {
                 out.push(b']');
             }
             other => print_token(other, &mut out),
+        }
+        if spaces == Spaces::BetweenWords && needs_space(token, tokens.get(index + 1)) {
+            out.push(b' ');
         }
     }
     out
@@ -235,6 +238,9 @@ impl Grouping {
         self.close();
         self.out.extend(opening);
         self.pass_over(before, b">;,:");
+        if !self.in_group && before.last() == Some(&Token::Special(b':')) {
+            self.out.extend(before.pop());
+        }
         self.after_word = false;
     }
 
@@ -315,7 +321,7 @@ fn print_token(token: &Token, out: &mut Vec<u8>) {
             escaped(text, b"\\\r\n", out);
             out.push(b']');
         }
-        Token::Address(tokens) => out.extend_from_slice(&quote(&print_internal(tokens))),
+        Token::Address(tokens) => out.extend_from_slice(&quote(&print_internal(tokens, Spaces::None))),
     }
 }
 

@@ -80,11 +80,11 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         }
     }
 
-    pub(super) async fn permit_mynetworks(&mut self, name: &str) -> Step<'a> {
+    pub(super) async fn permit_mynetworks(&mut self, name: &str, target: &Target<'_>) -> Step<'a> {
         match self.is_in_mynetworks().await {
             Ok(true) => self.permit_client(name).await,
             Ok(false) => Ok(Flow::Dunno),
-            Err(failed) => Err(self.lookup_failure(failed, self.session.namaddr.as_bytes())),
+            Err(failed) => Err(self.lookup_failure(failed, &target.name)),
         }
     }
 
@@ -114,11 +114,16 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             && !method.eq_ignore_ascii_case("anonymous")
     }
 
-    pub(super) async fn permit_tls_clientcerts(&mut self, name: &str, all: bool) -> Step<'a> {
+    pub(super) async fn permit_tls_clientcerts(
+        &mut self,
+        name: &str,
+        all: bool,
+        target: &Target<'_>,
+    ) -> Step<'a> {
         match self.has_permitted_certificate(all).await {
             Ok(true) => self.permit_client(name).await,
             Ok(false) => Ok(Flow::Dunno),
-            Err(failed) => Err(self.lookup_failure(failed, self.session.namaddr.as_bytes())),
+            Err(failed) => Err(self.lookup_failure(failed, &target.name)),
         }
     }
 

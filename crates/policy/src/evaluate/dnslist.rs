@@ -20,8 +20,8 @@ use std::borrow::Cow;
 /// What a list says.
 enum Listing {
     No,
-    /// With the text of its TXT records.
-    Yes(Vec<u8>),
+    /// Under this name.
+    Yes(String),
     /// It gave no answer.
     Unknown,
 }
@@ -67,8 +67,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     async fn reject_rbl_client(&mut self, zone: &DnsListName) -> Step<'a> {
         let address = self.session.client.address.as_bytes();
         match self.listing(self.client_query(zone), zone).await {
-            Listing::Yes(text) => {
-                self.reject_listed(zone, &text, &Target::new(address, ReplyClass::Client, None)).await
+            Listing::Yes(query) => {
+                self.reject_listed(zone, &query, &Target::new(address, ReplyClass::Client, None)).await
             }
             Listing::No | Listing::Unknown => Ok(Flow::Dunno),
         }
@@ -79,8 +79,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             return Ok(Flow::Dunno);
         };
         match self.listing(domain_query(what, zone), zone).await {
-            Listing::Yes(text) => {
-                self.reject_listed(zone, &text, &Target::new(what, target.class, None)).await
+            Listing::Yes(query) => {
+                self.reject_listed(zone, &query, &Target::new(what, target.class, None)).await
             }
             Listing::No | Listing::Unknown => Ok(Flow::Dunno),
         }
@@ -121,9 +121,7 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             return Listing::No;
         };
         match self.query(&query, Kind::A).await {
-            Ok(answer) if self.is_listing(&answer, zone, &query) => {
-                Listing::Yes(self.list_text(&query).await)
-            }
+            Ok(answer) if self.is_listing(&answer, zone, &query) => Listing::Yes(query),
             Ok(_) | Err((DnsError::NotFound, _)) => Listing::No,
             Err((error, failure)) => {
                 let why = lookup_error(&query, error, &failure);
@@ -174,8 +172,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     }
 
     /// Refuses in the words of `rbl_reply_maps` or `default_rbl_reply`.
-    async fn reject_listed(&mut self, zone: &DnsListName, text: &[u8], target: &Target<'a>) -> Step<'a> {
-        let line = self.rbl_reply(zone, text, target).await?;
+    async fn reject_listed(&mut self, zone: &DnsListName, query: &str, target: &Target<'a>) -> Step<'a> {
+        let text = self.list_text(query).await;
+        let line = self.rbl_reply(zone, &text, target).await?;
         let code = match line.as_slice() {
             &[c @ (b'4' | b'5'), d, u, b' ', ..] if is_all_digits(&[d, u]) => {
                 (u16::from(c - b'0') * 10 + u16::from(d - b'0')) * 10 + u16::from(u - b'0')

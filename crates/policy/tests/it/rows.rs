@@ -12,7 +12,7 @@
 //!
 //! In a row `-` leaves a command out, `<>` is the null sender and `\s` a blank. Options: `+login=NAME`, `+reverse=NAME`,
 //! `+smtp` (HELO), `+utf8` (SMTPUTF8), `+data` (a message follows), `+vrfy=X`, `+etrn=X`, `+pipeline`, `+direct` (no
-//! XCLIENT: the client's name is looked up).
+//! XCLIENT: the name is what the zone says), `+tls=CERTIFICATE`.
 
 use crate::world::{World, now};
 use mail::{Address, Client, QueueId, Reply};
@@ -130,7 +130,6 @@ impl<'t> Peer<'t> {
         let (name, name_status) = match self.name {
             "unknown" => ("unknown", NameStatus::NotFound),
             "tempfail" => ("unknown", NameStatus::TryLater),
-            _ if is_direct => ("unknown", NameStatus::NotFound),
             name => (name, NameStatus::Ok),
         };
         let (reverse_name, reverse_name_status) = match self.option("reverse") {
@@ -149,6 +148,7 @@ impl<'t> Peer<'t> {
             client.sasl_method = "XCLIENT".into();
         }
         let namaddr = format!("{name}[{}]", self.address);
+        let tls = self.option("tls").map(|certificate| world.tls(certificate));
         let mut greeted = client.clone();
         greeted.helo = self.helo.into();
         if !self.helo.is_empty() && self.option("smtp").is_none() {
@@ -162,6 +162,7 @@ impl<'t> Peer<'t> {
             reverse_name_status,
             peer: Some(if is_direct { self.address } else { "127.0.0.1" }.parse().unwrap()),
             improper_pipelining: self.option("pipeline").is_some(),
+            tls: tls.as_ref(),
             ..bare_session(&client)
         };
         let mut state = State::default();

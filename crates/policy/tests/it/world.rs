@@ -4,11 +4,10 @@ use bytes::Bytes;
 use mail::dns::{Answer, Dns, Failure, Kind, Record};
 use mail::keys::{Extensions, Key, Search, address_keys};
 use mail::{Address, Client};
-use policy::settings::Compatibility;
 use policy::{
-    Asked, Class, Event, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList,
-    PolicyService, Request, Resolved, Response, Restrictions, Settings, Sources, Subject, Table,
-    TempfailAction, Verified,
+    Asked, Certificate, Class, Compatibility, Event, Facts, Failed, Found, HostFailure, Is, Listed,
+    ListedQuery, Map, MatchList, PolicyService, Request, Resolved, Response, Restrictions, Settings, Sources,
+    Subject, Table, TempfailAction, Tls, Verified,
 };
 use std::collections::HashMap;
 use std::future::Future;
@@ -93,7 +92,31 @@ impl World {
         self.main.get(name).map_or("", String::as_str)
     }
 
+    /// A session with a certificate of the world's test authority, `selfsigned`, or none.
+    pub(crate) fn tls(&self, certificate: &str) -> Tls {
+        let is_trusted = certificate != "selfsigned";
+        let subject = if is_trusted { certificate } else { "self.signed.example" };
+        let is_shown = !certificate.is_empty() && self.get("smtpd_tls_ask_ccert") == "yes";
+        Tls {
+            protocol: "TLSv1.3".into(),
+            cipher: "C".into(),
+            key_bits: 256,
+            certificate: is_shown.then(|| Certificate {
+                is_trusted,
+                subject_common_name: subject.into(),
+                issuer_common_name: if is_trusted { "World Test CA" } else { subject }.into(),
+                fingerprint: "F".into(),
+                public_key_fingerprint: "F".into(),
+            }),
+        }
+    }
+
     fn words(&self, name: &str) -> Vec<String> {
+        let is_old = self.get("compatibility_level").parse::<f32>().unwrap_or(0.0) < 2.0;
+        let name = match name {
+            "relay_domains" if is_old && !self.main.contains_key(name) => "mydestination",
+            name => name,
+        };
         let value = self.get(name).replace("$myhostname", self.get("myhostname"));
         let value = value.replace("$mydomain", self.get("mydomain"));
         value.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -163,6 +186,7 @@ impl World {
                 "soft_bounce" => s.soft_bounce = yes(),
                 "show_user_unknown_table_name" => s.show_user_unknown_table_name = yes(),
                 "allow_untrusted_routing" => s.allow_untrusted_routing = yes(),
+                "smtpd_tls_ask_ccert" => s.smtpd_tls_ask_ccert = yes(),
                 "smtpd_sasl_auth_enable" => s.smtpd_sasl_auth_enable = yes(),
                 "smtputf8_enable" => s.smtputf8_enable = yes(),
                 "info_log_address_format" => s.info_log_address_internal = value == "internal",
@@ -210,7 +234,7 @@ impl World {
         };
         match table.split_once(':') {
             Some(("fail", _)) => Err(Failed::TryLater),
-            Some(("static", value)) => Ok(Some(Bytes::copy_from_slice(value.as_bytes()))),
+            Some(("static", value)) => Ok(Some(value.trim_matches(['{', '}']).to_owned().into())),
             Some(("texthash", path)) => Ok(found(&self.tables[path.trim_start_matches("/etc/postfix/")])),
             Some(("inline", rows)) => Ok(found(&inline(rows))),
             _ => panic!("{table}"),

@@ -1,6 +1,6 @@
 //! How messages become active: new ones as they come, others by reading them from the spool, as far as there is room.
 
-use super::active::Active;
+use super::active::{Active, Trace};
 use super::{Event, Flush, Manager};
 use mail::QueueId;
 use spool::{Admin, Arrival, SpoolError, Stored, Summary};
@@ -139,6 +139,7 @@ impl Manager {
         let mut active = Active::new(stored, now, flush, is_warned);
         active.is_force_expired = summary.is_some_and(|summary| summary.expired);
         let is_force_expired = active.is_force_expired;
+        self.probes += usize::from(active.trace == Trace::ServerProbe);
         let key = self.active.insert(active);
         let old = self.active_of.insert(id, key);
         debug_assert_eq!(old, None, "{id} is active twice");

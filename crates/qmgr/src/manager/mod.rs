@@ -6,6 +6,7 @@
 
 mod active;
 mod administer;
+mod clog;
 mod conclude;
 mod delivery;
 mod feed;
@@ -54,6 +55,8 @@ pub struct Manager {
     deliveries: HashMap<EntryKey, (MessageKey, usize)>,
     /// Recipients of active messages that are routed, wait, or are under way (`qmgr_message_recipient_limit`).
     recipients: usize,
+    /// Active probes of address verification.
+    probes: usize,
     /// Notices that are being queued.
     tellings: usize,
     was_full: bool,
@@ -133,6 +136,7 @@ impl Manager {
             loading: HashMap::new(),
             deliveries: HashMap::new(),
             recipients: 0,
+            probes: 0,
             tellings: 0,
             was_full: false,
             is_paused: false,
@@ -183,12 +187,15 @@ impl Manager {
         self.scheduler.tick(now);
         self.backlog.run_scans(now);
         self.go_on();
-        if self.may_start() {
+        while self.may_start() {
             self.feed();
             while let Some(selected) = self.scheduler.next(now) {
                 self.deliver(selected, now);
             }
-            // A delivery may find its transport gone.
+            // A delivery may have found its transport gone.
+            if self.touched.is_empty() {
+                break;
+            }
             self.go_on();
         }
         self.incoming.store(self.backlog.incoming(), Ordering::Relaxed);

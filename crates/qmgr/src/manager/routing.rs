@@ -1,5 +1,6 @@
 //! From recipients to groups: asks the resolver, applies what overrides it, sorts, drops duplicates.
 
+use super::active::Trace;
 use crate::scheduler::{Group, Limits};
 use crate::{JobRecipient, Route, Setup, Unroutable};
 use mail::{Address, DsnStatus};
@@ -15,7 +16,12 @@ pub(super) struct Routed {
 }
 
 /// Routes some of a message's recipients. With a REDIRECT action the first stands for all, so fewer may come back.
-pub(super) async fn route(setup: Arc<Setup>, stored: Arc<Stored>, indexes: Vec<u32>) -> Vec<Routed> {
+pub(super) async fn route(
+    setup: Arc<Setup>,
+    stored: Arc<Stored>,
+    trace: Trace,
+    indexes: Vec<u32>,
+) -> Vec<Routed> {
     let envelope = &stored.envelope;
     let redirect = extra(&stored, "redirect_to").map(|to| Address::new(to.clone()));
     let mut routed = Vec::with_capacity(indexes.len());
@@ -23,8 +29,9 @@ pub(super) async fn route(setup: Arc<Setup>, stored: Arc<Stored>, indexes: Vec<u
         let address = &envelope.recipients[index as usize].address;
         let to = match (&redirect, &envelope.content_filter) {
             (Some(to), _) => setup.resolve.resolve(&envelope.sender, to).await,
-            (None, Some(filter)) => Ok(filter_route(filter, address, &setup)),
-            (None, None) => setup.resolve.resolve(&envelope.sender, address).await,
+            (None, Some(filter)) if !trace.is_probe() => Ok(filter_route(filter, address, &setup)),
+            _ if trace == Trace::ServerProbe => setup.resolve.resolve_probe(&envelope.sender, address).await,
+            _ => setup.resolve.resolve(&envelope.sender, address).await,
         };
         routed.push(Routed { index, to });
         if redirect.is_some() {

@@ -192,3 +192,74 @@ async fn soft_bounces_stay() {
     assert_eq!(w.logged("dsn=4.1.1, status=SOFTBOUNCE (no such user)"), 1);
     assert_eq!(w.notices(), []);
 }
+
+/// `sendmail -bv`: said of each, delivered to none, tried once.
+#[tokio::test(start_paused = true)]
+async fn a_users_probe_is_answered_by_a_report() {
+    let w = Plan::new().start(|r, _| match r {
+        "bad@x" => Act::Bounce,
+        "late@x" => Act::Defer,
+        _ => Act::Send,
+    });
+    let id = w.send_with("a@remote.example", &["bad@x", "good@x", "late@x", "f@syntax.example"], |e| {
+        e.extra.push(("trace_flags".into(), "512".into()));
+        e.content_filter = Some("smtp:filter".into());
+    });
+    w.settle().await;
+    assert!(!w.is_queued(id));
+    assert_eq!(w.logged("status=undeliverable (no such user)"), 1);
+    assert_eq!(w.logged("status=deliverable (250 2.0.0 Ok)"), 1);
+    assert_eq!(w.logged("dsn=5.1.3, status=undeliverable (bad address syntax)"), 1);
+    assert_eq!(w.notices(), [("a@remote.example".into(), "Mail Delivery Status Report".into())]);
+    let text = w.notice_text(0);
+    assert_eq!(text.matches("\r\nAction: undeliverable\r\n").count(), 3);
+    assert_eq!(text.matches("\r\nAction: deliverable\r\n").count(), 1);
+    assert!(
+        w.attempts().iter().all(|a| a.nexthop != "filter" && (a.is_probe || a.nexthop == "remote.example"))
+    );
+}
+
+/// `sendmail -v`: a report of the first attempt at each, beside what is told anyway.
+#[tokio::test(start_paused = true)]
+async fn a_verbose_message_is_delivered_and_reported() {
+    let w = Plan::new().start(|r, secs| match r {
+        "bad@x" => Act::Bounce,
+        "late@x" if secs < 100 => Act::Defer,
+        _ => Act::Send,
+    });
+    let id = w.send_with("a@remote.example", &["bad@x", "good@x", "late@x"], |e| {
+        e.extra.push(("trace_flags".into(), "1024".into()));
+    });
+    w.pass(1000).await;
+    assert!(!w.is_queued(id));
+    let subjects: Vec<String> = w.notices().into_iter().map(|(_, subject)| subject).collect();
+    assert_eq!(subjects, [RETURNED, "Mail Delivery Status Report"]);
+    let text = w.notice_text(1);
+    for action in ["failed", "relayed", "delayed"] {
+        assert_eq!(text.matches(&format!("\r\nAction: {action}\r\n")).count(), 1, "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_servers_probe_is_told_to_the_server() {
+    let mut plan = Plan::new();
+    plan.settings = Settings { address_verify_pending_request_limit: 3, ..plan.settings };
+    let w = plan.start(|r, _| if r == "bad@x" { Act::Bounce } else { Act::Slow(5) });
+    for recipient in ["bad@x", "1@x", "2@x", "3@x", "4@x"] {
+        w.send_with("double-bounce@example.com", &[recipient], |e| {
+            e.recipients[0].original = Some(format!("orig-{recipient}").as_str().into());
+            e.extra.push(("trace_flags".into(), "256".into()));
+        });
+        w.settle().await;
+    }
+    w.pass(10).await;
+    assert_eq!(w.handle.counts().await, crate::Counts::default());
+    assert_eq!(w.notices(), []);
+    let probed = w.probed.0.lock().unwrap().clone();
+    let found = |address: &str| probed.iter().find(|p| p.0 == address).map(|p| (p.1, p.2.as_str()));
+    assert_eq!(found("bad@x"), Some((mail::Fate::Bounced, "no such user")));
+    assert_eq!(found("orig-bad@x"), Some((mail::Fate::Bounced, "no such user")));
+    assert_eq!(found("1@x"), Some((mail::Fate::Sent, "250 2.0.0 Ok")));
+    assert_eq!(found("4@x"), Some((mail::Fate::Deferred, "Too many address verification requests")));
+    assert_eq!(w.logged("status=deliverable"), 3);
+}

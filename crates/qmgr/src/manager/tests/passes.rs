@@ -320,3 +320,37 @@ async fn members_of_an_alias_are_logged_and_told_of() {
     assert_eq!(w.logged(" to=<list@example.com>"), 0);
     assert!(w.notice_text(0).contains("<m2@example.com> (expanded from <list@example.com>): no such member"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_fills_the_active_queue_is_warned_of() {
+    let mut plan = Plan::new();
+    plan.settings = Settings { qmgr_message_active_limit: 100, ..plan.settings };
+    let w = plan.start(|_, _| Act::Slow(1000));
+    for n in 0..60 {
+        w.send("a@b", &[&format!("{n}@crowd")]);
+        w.send("a@b", &[&format!("{n}@other{n}")]);
+    }
+    w.pass(400).await;
+    for line in [
+        "warning: mail for crowd is using up 21 of 100 active queue entries",
+        "warning: this may slow down other mail deliveries",
+        "warning: you may need a separate master.cf transport for crowd",
+        "warning: to turn off these warnings specify: qmgr_clog_warn_time = 0",
+    ] {
+        assert_eq!(w.logged(line), 1, "{line}");
+    }
+    w.send("a@b", &["late@crowd"]);
+    w.settle().await;
+    assert_eq!(w.logged("you may need"), 1, "no room, nothing new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_hangs_is_ended() {
+    let w = Plan::new().start(|_, secs| if secs < 100 { Act::Slow(1 << 30) } else { Act::Send });
+    let id = w.send("a@b", &["u@x"]);
+    w.pass(18_001).await;
+    assert_eq!(w.logged("delivery ended after daemon_timeout"), 1);
+    assert_eq!(w.logged("dsn=4.3.0, status=deferred (unknown mail transport error)"), 1);
+    w.pass(5000).await;
+    assert!(!w.is_queued(id));
+}

@@ -44,6 +44,7 @@ pub(super) struct Attempt {
     pub(super) sender: String,
     pub(super) nexthop: String,
     pub(super) recipients: Vec<String>,
+    pub(super) is_probe: bool,
 }
 
 type Script = dyn Fn(&str, u64) -> Act + Send + Sync;
@@ -63,6 +64,7 @@ impl Agent for FakeAgent {
                 sender: job.sender.to_string(),
                 nexthop: job.nexthop.to_string(),
                 recipients: job.recipients.iter().map(|r| r.address.to_string()).collect(),
+                is_probe: job.purpose == Purpose::Probe,
             });
             for recipient in &job.recipients {
                 let address = recipient.address.to_string();
@@ -215,10 +217,21 @@ fn put(
     id
 }
 
+/// What probes found.
+#[derive(Default)]
+pub(super) struct TestProbed(pub(super) Mutex<Vec<(String, Fate, String)>>);
+
+impl Probed for TestProbed {
+    fn probed(&self, address: &Address, fate: Fate, reason: &str) {
+        self.0.lock().unwrap().push((address.to_string(), fate, reason.to_owned()));
+    }
+}
+
 pub(super) struct World {
     pub(super) spool: Arc<MemorySpool>,
     pub(super) clock: TestClock,
     pub(super) inject: Arc<TestInject>,
+    pub(super) probed: Arc<TestProbed>,
     pub(super) handle: Handle,
     pub(super) task: JoinHandle<()>,
     pub(super) settings: Settings,
@@ -258,18 +271,20 @@ impl Plan {
             is_broken: false.into(),
             notices: Mutex::new(Vec::new()),
         });
+        let probed = Arc::new(TestProbed::default());
         let (script, attempts): (Arc<Script>, _) = (Arc::new(script), Arc::default());
         let context = Context {
             spool: spool.clone(),
             inject: inject.clone(),
             clock: Arc::new(clock.clone()),
+            probed: Some(probed.clone()),
             qmgr_log: logger.service("postfix", "qmgr"),
             bounce_log: logger.service("postfix", "bounce"),
             error_log: logger.service("postfix", "error"),
         };
         let setup = setup(&settings, &limits, &script, &attempts, &clock, &logger);
         let (handle, task) = Manager::start(context, setup);
-        World { spool, clock, inject, handle, task, settings, script, limits, attempts, logger, log }
+        World { spool, clock, inject, probed, handle, task, settings, script, limits, attempts, logger, log }
     }
 }
 
