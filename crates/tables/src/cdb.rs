@@ -3,7 +3,7 @@
 use crate::nul::AtomicTerminators;
 use crate::open::OpenError;
 use crate::source::before_nul;
-use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Watched};
+use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
 use crate::{OpenContext, Owner, Table, db_table, error_text, texthash};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -62,12 +62,12 @@ struct CdbContent {
 }
 
 impl Content for CdbContent {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         let find = |key: &[u8]| {
             let path = self.path.display();
             self.store.find(key).map_err(|error| format!("error reading {path}: {}", error_text(&error)))
         };
-        let found = self.terminators.find(key, find)?;
+        let found = self.terminators.find(key, find).map_err(FindError::Unreadable)?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
             value.into()

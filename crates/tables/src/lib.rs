@@ -31,8 +31,10 @@ mod replace;
 mod rules;
 mod socketmap;
 pub mod source;
+mod sqlite;
 mod system;
 mod tcp;
+mod template;
 mod texthash;
 mod watched;
 

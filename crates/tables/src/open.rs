@@ -4,7 +4,7 @@ use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
 use crate::{
     cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, socketmap,
-    system, tcp, texthash,
+    sqlite, system, tcp, texthash,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -79,6 +79,7 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "unix" => system::open_unix(name),
         "proxy" => proxy::open_proxy(name, context),
         "socketmap" => socketmap::open(name, context),
+        "sqlite" => sqlite::open(name, context),
         "tcp" => tcp::open(name, context),
         _ => Err(OpenError::UnsupportedType(kind.to_owned())),
     }

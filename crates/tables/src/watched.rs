@@ -20,12 +20,20 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What a file says.
 pub(crate) trait Content: Send + Sync {
-    fn find(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, String>;
+    fn find(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, FindError>;
 
     /// None: cannot be listed.
     fn visit(&self, _visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), String>> {
         None
     }
+}
+
+/// Why a lookup failed.
+pub(crate) enum FindError {
+    /// The file cannot be read. Postfix ends the process with these words.
+    Unreadable(String),
+    /// The log knows already.
+    Said(String),
 }
 
 /// Reads the file.
@@ -178,9 +186,20 @@ impl Watched {
 
     fn find(&self, key: &[u8]) -> Found {
         match &self.current().loaded {
-            Ok((content, _)) => content.find(key).map_err(|why| self.refuse(&why)),
+            Ok((content, _)) => content.find(key).map_err(|error| self.failed(error)),
             Err(why) => Err(self.refuse(why)),
         }
+    }
+
+    fn failed(&self, error: FindError) -> TryLater {
+        let why = match error {
+            FindError::Said(why) => why,
+            FindError::Unreadable(why) => {
+                (self.report)(Severity::Error, &why);
+                why
+            }
+        };
+        TryLater(format!("{} is unavailable. {why}", self.name))
     }
 }
 
@@ -225,7 +244,10 @@ impl Table for Watched {
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), TryLater>> {
         match &self.current().loaded {
-            Ok((content, _)) => content.visit(visit).map(|result| result.map_err(|why| self.refuse(&why))),
+            Ok((content, _)) => {
+                let listed = content.visit(visit)?;
+                Some(listed.map_err(|why| self.failed(FindError::Unreadable(why))))
+            }
             Err(why) => Some(Err(self.refuse(why))),
         }
     }

@@ -144,7 +144,7 @@ fn refuse(command: &Command, table: &str, operation: &str, later: &TryLater) -> 
     let text = &later.0;
     let label = tables::label(table);
     if let Some(why) = text.strip_prefix(&format!("{table} is unavailable. ")) {
-        if why.starts_with("error reading ") {
+        if why.starts_with("error reading ") || why.contains(": SQL prepare failed: ") {
             return command.fatal(why);
         }
         return command.fatal(format!("table {label}: {operation} error: {why}"));

@@ -12,7 +12,7 @@ pub(crate) use write::LmdbEditor;
 use crate::nul::AtomicTerminators;
 use crate::open::OpenError;
 use crate::source::before_nul;
-use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Watched};
+use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
 use crate::{OpenContext, Owner, Table, db_table, error_text, texthash};
 use bytes::Bytes;
 use read::Lmdb;
@@ -126,9 +126,9 @@ impl LmdbContent {
 }
 
 impl Content for LmdbContent {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         let find = |key: &[u8]| self.lmdb.find(key).map_err(|error| self.error_reading(&error));
-        let found = self.terminators.find(key, find)?;
+        let found = self.terminators.find(key, find).map_err(FindError::Unreadable)?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
             value.into()
