@@ -260,3 +260,28 @@ fn values_that_are_files() {
     check(table.as_ref(), "a", "!");
     assert_eq!(place.take_log(), ["warning: table hash:h.db: key a: malformed BASE64 value: b~"]);
 }
+
+proptest::proptest! {
+    /// Whatever is written in a name is opened or refused. (No `*` and no `\1`: some patterns of those take the C
+    /// library forever.)
+    #[test]
+    fn any_name(
+        kind in proptest::sample::select(&["inline:{", "cidr:{{", "regexp:{{", "pcre:{{", "unionmap:{inline:{", "randmap:{"][..]),
+        text in proptest::collection::vec(proptest::sample::select(&b"ab1./:![]{}$ ,=()?|"[..]), 0..30),
+    ) {
+        tables::fuzz_open(&[kind.as_bytes(), &text].concat());
+        tables::fuzz_open(&[kind.as_bytes(), &text, b"}}"].concat());
+    }
+}
+
+/// Small beginnings for the fuzz targets.
+#[test]
+fn fuzz_targets() {
+    for data in [&b""[..], b"a b\n c\n", b"root: a, \"b c\"\n", b"inline:{a=b}", b"\0\0\0\0\x61\x15\x06\0"] {
+        tables::fuzz_open(data);
+        tables::fuzz_database(data);
+        tables::fuzz_lmdb(data);
+        tables::fuzz_cdb(data);
+        tables::source::fuzz(data);
+    }
+}
