@@ -67,17 +67,28 @@ impl<'t> Block<'t> {
         block
     }
 
+    /// What differs, row by row.
     fn run(&self) -> Vec<String> {
         let restrictions = self.world.restrictions();
-        let differs = |(row, expect): &(&str, Vec<&str>)| {
+        let mut found = Vec::new();
+        for (row, expect) in &self.rows {
             let got = Peer::new(row).converse(&self.world, &restrictions);
-            (got != *expect).then(|| {
-                let lines = |lines: &[String]| lines.join("\n    ");
-                let expect: Vec<String> = expect.iter().map(|line| line.to_string()).collect();
-                format!("{}: > {row}\n  want\n    {}\n  got\n    {}", self.title, lines(&expect), lines(&got))
-            })
-        };
-        self.rows.iter().filter_map(differs).collect()
+            if got != *expect {
+                let expect: Vec<String> = expect.iter().map(|line| (*line).to_owned()).collect();
+                let only = |these: &[String], those: &[String]| {
+                    let here: Vec<&String> = these.iter().filter(|line| !those.contains(line)).collect();
+                    here.iter().map(|line| format!("\n    {line}")).collect::<String>()
+                };
+                let (missing, surplus) = (only(&expect, &got), only(&got, &expect));
+                let order = if missing == surplus {
+                    format!("\n  want {expect:#?}\n  got {got:#?}")
+                } else {
+                    String::new()
+                };
+                found.push(format!("{}: > {row}\n  missing{missing}\n  surplus{surplus}{order}", self.title));
+            }
+        }
+        found
     }
 }
 
@@ -110,6 +121,19 @@ impl<'t> Peer<'t> {
 
     fn option(&self, name: &str) -> Option<&'t str> {
         self.options.iter().find(|(option, _)| *option == name).map(|(_, value)| *value)
+    }
+
+    /// The commands of the session up to DATA.
+    fn commands(&self) -> Vec<&'static str> {
+        let has = |option| self.option(option).is_some();
+        let hello = if has("smtp") { "HELO" } else { "EHLO" };
+        let mut commands = vec![];
+        commands.extend((!self.helo.is_empty()).then_some(hello));
+        commands.extend(has("etrn").then_some("ETRN"));
+        commands.extend(has("vrfy").then_some("VRFY"));
+        commands.extend((self.sender != "-").then_some("MAIL"));
+        commands.extend(self.recipients.iter().filter(|_| self.sender != "-").map(|_| "RCPT"));
+        commands
     }
 
     /// Every refusal, then every request, then every log line.
@@ -168,13 +192,18 @@ impl<'t> Peer<'t> {
         let mut state = State::default();
         let mut answer = |session: &Session<'_>, result: Result<(), Reply>| {
             let refused = result.is_err();
-            said.extend(result.err().map(|reply| format!("< {} {}", session.command, reply)));
+            let command = match session.command {
+                Command::Xclient => Command::Connect,
+                command => command,
+            };
+            said.extend(result.err().map(|reply| format!("< {command} {reply}")));
             refused
         };
 
         if answer(&session, now(restrictions.connect(&session, &mut state, world))) {
-            for command in ["EHLO", "MAIL", "RCPT"] {
-                said.push(format!("< {command} 503 5.7.0 Error: access denied for {namaddr}"));
+            let code = if restrictions.settings().soft_bounce { "403 4" } else { "503 5" };
+            for command in self.commands() {
+                said.push(format!("< {command} {code}.7.0 Error: access denied for {namaddr}"));
             }
             return;
         }
@@ -207,7 +236,10 @@ impl<'t> Peer<'t> {
         session.sender = Some(&sender);
         if answer(&session, now(restrictions.mail(&session, &mut state, world))) {
             state.forget_message();
-            said.push("< RCPT 503 5.5.1 Error: need MAIL command".into());
+            let code = if restrictions.settings().soft_bounce { "403 4" } else { "503 5" };
+            said.extend(
+                self.recipients.iter().map(|_| format!("< RCPT {code}.5.1 Error: need MAIL command")),
+            );
             return;
         }
         session.instance = "I";
