@@ -6,12 +6,10 @@ use params::diagnostic::Severity;
 use params::line::logical_lines;
 use params::service::Common;
 use params::word::{name_value, plain_words};
-use params::{Config, Diagnostic, HostFacts, Interface, MainCf, MasterCf, View};
+use params::{Config, Diagnostic, MainCf, MasterCf, View};
 use std::collections::HashMap;
-use std::net::{IpAddr, ToSocketAddrs};
 
-/// Where the configuration is if nobody says otherwise.
-pub const DEFAULT_DIRECTORY: &str = "/etc/postfix";
+pub use instance::{DEFAULT_DIRECTORY, complete, host_facts};
 
 /// A configuration that was read.
 #[derive(Clone, Debug)]
@@ -41,7 +39,7 @@ impl Instance {
         check_directory(program, &directory)?;
         let main_path = format!("{directory}/main.cf");
         let bytes = read_file(&main_path)?;
-        let (main, mistakes) = MainCf::parse(&main_path, &bytes);
+        let (main, mistakes) = MainCf::parse_over(&[("config_directory", &directory)], &main_path, &bytes);
         let mut sources = HashMap::from([(main_path, bytes)]);
         say_all(program, &mistakes, &sources)?;
         let master_path = format!("{directory}/master.cf");
@@ -53,7 +51,7 @@ impl Instance {
             }
             Err(_) => MasterCf { path: master_path, ..MasterCf::default() },
         };
-        let host = host_facts(program, &directory);
+        let host = host_facts(&program.name, &directory);
         let view = complete(View::new(Config { main, master, host }));
         Ok(Instance { directory, view, sources })
     }
@@ -62,6 +60,7 @@ impl Instance {
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
         let mut mistakes = Vec::new();
         let common = self.view.load(&mut mistakes);
+        mistakes.extend(params::check::common(&self.view));
         self.say(program, &mistakes)?;
         Ok(common)
     }
@@ -128,73 +127,9 @@ fn names_directory(main_cf: &[u8], directory: &str) -> bool {
     })
 }
 
-/// What the host looks like, but for what the configuration asks for by name.
-pub(crate) fn host_facts(program: &Program, directory: &str) -> HostFacts {
-    HostFacts {
-        hostname: nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default(),
-        interfaces: interfaces(),
-        process_name: program.name.clone(),
-        process_id: std::process::id(),
-        config_directory: directory.to_string(),
-        ..HostFacts::default()
-    }
-}
-
-/// Looks up what the configuration names: hosts in `inet_interfaces`, the file in `myorigin`.
-pub(crate) fn complete(view: View) -> View {
-    let mut config = view.config().clone();
-    for name in view.host_names() {
-        let found = (name.as_str(), 0u16).to_socket_addrs().map(|all| all.map(|a| a.ip()).collect());
-        config.host.addresses.insert(name, found.unwrap_or_default());
-    }
-    let origin = view.expand("$myorigin").unwrap_or_default();
-    if origin.starts_with('/') {
-        let line = std::fs::read_to_string(&origin).map_err(|error| reason(&error));
-        let first = line.map(|text| text.lines().next().unwrap_or_default().to_string());
-        config.host.first_lines.insert(origin, first);
-    }
-    View::new(config)
-}
-
-fn interfaces() -> Vec<Interface> {
-    let Ok(all) = nix::ifaddrs::getifaddrs() else {
-        return Vec::new();
-    };
-    let up = all.filter(|i| i.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP));
-    up.filter_map(|i| {
-        let address = ip_address(&i.address?)?;
-        let prefix =
-            i.netmask.as_ref().and_then(ip_address).map_or(if address.is_ipv4() { 32 } else { 128 }, ones);
-        Some(Interface { address, prefix })
-    })
-    .collect()
-}
-
-fn ip_address(storage: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
-    let v4 = storage.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
-}
-
-fn ones(mask: IpAddr) -> u8 {
-    let count = match mask {
-        IpAddr::V4(v4) => v4.to_bits().leading_ones(),
-        IpAddr::V6(v6) => v6.to_bits().leading_ones(),
-    };
-    count as u8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn this_host() {
-        let facts = host_facts(&Program::new("test".into(), vec![], 1), "/x");
-        assert!(facts.interfaces.iter().any(|i| i.address.is_loopback()), "{facts:?}");
-        assert_eq!((facts.process_name.as_str(), facts.config_directory.as_str()), ("test", "/x"));
-    }
 
     #[test]
     fn directories() {

@@ -4,17 +4,27 @@
 
 mod getopt;
 pub mod instance;
+mod log;
+mod newaliases;
 mod postconf;
+mod postfix;
+mod postmap;
 pub mod program;
 
-use program::{Program, Run};
+use program::{Program, Run, Voice};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A command: its name, the exit status of `fatal: …`, and what runs it.
-type Command = (&'static str, u8, fn(&Program) -> Run);
+/// A command: its name, the exit status of `fatal: …`, where its messages go, and what runs it.
+type Command = (&'static str, u8, Voice, fn(&Program) -> Run);
 
-const COMMANDS: &[Command] = &[("postconf", 1, postconf::main)];
+const COMMANDS: &[Command] = &[
+    ("newaliases", 75, Voice::StderrAndLog, newaliases::main),
+    ("postalias", 1, Voice::StderrAndLog, postmap::postalias),
+    ("postconf", 1, Voice::Stderr, postconf::main),
+    ("postfix", 1, Voice::TerminalAndLog, postfix::main),
+    ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+];
 
 /// Runs the command that argv[0] names; under another name the first argument names it: `oxipost postconf -n`.
 pub fn main() -> ExitCode {
@@ -28,9 +38,15 @@ fn run(mut argv: Vec<OsString>) -> u8 {
     let Some(first) = argv.first() else {
         return usage();
     };
+    if first == "--names" {
+        COMMANDS.iter().for_each(|(name, ..)| println!("{name}"));
+        return 0;
+    }
     let name = program::base_name(first);
     match find(&name) {
-        Some((_, failure, command)) => Program::new(name, argv.split_off(1), *failure).run(*command),
+        Some((_, failure, voice, command)) => {
+            Program::new(name, argv.split_off(1), *failure, *voice).run(*command)
+        }
         None => usage(),
     }
 }

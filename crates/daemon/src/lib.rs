@@ -4,11 +4,12 @@ mod command_line;
 pub mod ipc;
 pub mod parent;
 pub mod roles;
+mod worker;
 
 use command_line::{Mode, Options};
 use instance::Instance;
 use logger::{Logger, Target};
-use params::p;
+use params::{View, p};
 use parent::{Parent, detach};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -22,6 +23,7 @@ pub fn main() -> ExitCode {
     let role = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     match role.as_str() {
         roles::MAILBOX => run_mailbox_process(&args[1..]),
+        roles::WORKER => run_worker(&args[1..]),
         roles::DETACHED => {
             args.remove(0);
             run_parent(&args, true)
@@ -38,6 +40,14 @@ fn run_mailbox_process(args: &[OsString]) -> ExitCode {
     match deliver::mailbox::serve::serve(UnixStream::from(socket), &mailbox) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_worker(args: &[OsString]) -> ExitCode {
+    let directory = args.first().and_then(|arg| arg.to_str()).unwrap_or(instance::DEFAULT_DIRECTORY);
+    match worker::run(directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(&format!("worker: {why}")),
     }
 }
 
@@ -99,20 +109,20 @@ fn serve(instance: Instance, is_detached: bool) -> ExitCode {
 
 /// Where the configuration says log lines go, for the service `master`.
 fn logging(instance: &Instance) -> Result<Logger, String> {
-    let mut mistakes = Vec::new();
-    let target = log_target(instance, &mut mistakes)?;
-    let syslog_name = instance.view.get(p::syslog_name, &mut mistakes);
+    let target = log_target(&instance.view)?;
+    let syslog_name = instance.view.get(p::syslog_name, &mut Vec::new());
     Ok(Logger::start(target, &syslog_name).service(&syslog_name, "master"))
 }
 
-fn log_target(instance: &Instance, mistakes: &mut Vec<params::Diagnostic>) -> Result<Target, String> {
-    let view = &instance.view;
-    let file = view.get(p::maillog_file, mistakes);
+/// What is wrong with the parameters is told where the configuration is checked.
+pub(crate) fn log_target(view: &View) -> Result<Target, String> {
+    let mut told = Vec::new();
+    let file = view.get(p::maillog_file, &mut told);
     if file.is_empty() {
-        let facility = view.get(p::syslog_facility, mistakes);
+        let facility = view.get(p::syslog_facility, &mut told);
         return Target::syslog(&facility).ok_or_else(|| format!("unknown syslog facility name: {facility}"));
     }
-    Target::maillog_file(&file, &view.get(p::maillog_file_prefixes, mistakes))
+    Target::maillog_file(&file, &view.get(p::maillog_file_prefixes, &mut told))
 }
 
 fn fail(why: &str) -> ExitCode {

@@ -1,3 +1,5 @@
 //! Delivery agents: SMTP and LMTP, local mailboxes, and the small ones.
 
+pub mod local;
 pub mod mailbox;
+pub mod verdicts;

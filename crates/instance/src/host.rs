@@ -18,7 +18,7 @@ pub fn host_facts(program: &str, directory: &str) -> HostFacts {
 }
 
 /// Looks up what the configuration names: hosts in `inet_interfaces`, the file in `myorigin`.
-pub(crate) fn complete(view: View) -> View {
+pub fn complete(view: View) -> View {
     let mut config = view.config().clone();
     for name in view.host_names() {
         let found = (name.as_str(), 0u16).to_socket_addrs().map(|all| all.map(|a| a.ip()).collect());

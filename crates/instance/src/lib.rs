@@ -2,7 +2,7 @@
 
 mod host;
 
-pub use host::host_facts;
+pub use host::{complete, host_facts};
 
 use params::{Config, Diagnostic, MainCf, MasterCf, View};
 use std::fmt;
@@ -58,7 +58,7 @@ impl Instance {
         let (main, mistakes) = MainCf::parse(&format!("{directory}/main.cf"), &main_cf);
         let master = MasterCf::parse(&format!("{directory}/master.cf"), &master_cf);
         let host = host_facts(program, directory);
-        let view = host::complete(View::new(Config { main, master, host }));
+        let view = complete(View::new(Config { main, master, host }));
         Instance { directory: directory.to_owned(), view, mistakes, main_cf, master_cf }
     }
 

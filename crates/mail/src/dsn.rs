@@ -26,12 +26,10 @@ impl DsnStatus {
         self.class
     }
 
-    /// The second number: what it is about.
     pub const fn subject(self) -> u16 {
         self.subject
     }
 
-    /// The third number.
     pub const fn detail(self) -> u16 {
         self.detail
     }

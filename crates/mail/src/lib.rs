@@ -7,9 +7,10 @@ pub mod address;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;
-
+pub mod header;
 pub mod hostname;
 pub mod keys;
+pub mod mime;
 pub mod outcome;
 pub mod queue_id;
 pub mod reply;

@@ -21,9 +21,9 @@ const PATH_LIMIT: usize = 107;
 pub struct Dialer {
     /// `smtp_connect_timeout`; zero waits as long as the kernel does.
     pub connect_timeout: Duration,
-    /// `smtp_bind_address`.
+    /// `smtp_bind_address`, or without it the [`sole_address`] of the system.
     pub bind_address: Option<IpAddr>,
-    /// `smtp_bind_address6`.
+    /// `smtp_bind_address6`, likewise.
     pub bind_address6: Option<IpAddr>,
     /// `smtp_bind_address_enforce`.
     pub bind_address_enforce: bool,
@@ -130,6 +130,14 @@ impl std::error::Error for DialError {
     }
 }
 
+/// The address that mail leaves from where `inet_interfaces` has just one of a family and it is no loopback address.
+/// Postfix: a virtual mail host is to be known by its own address.
+pub fn sole_address(own_addresses: &[IpAddr], is_ipv6: bool) -> Option<IpAddr> {
+    let mut of_family = own_addresses.iter().filter(|address| address.is_ipv6() == is_ipv6);
+    let first = *of_family.next()?;
+    (of_family.next().is_none() && !first.is_loopback()).then_some(first)
+}
+
 fn peer(server: &Server) -> String {
     let Server { host, address, port, .. } = server;
     if *port == 0 { format!("{host}[{address}]") } else { format!("{host}[{address}]:{port}") }
@@ -219,6 +227,24 @@ mod tests {
         let from = Dialer { bind_address: Some("127.0.0.2".parse().unwrap()), ..dialer() };
         let dialed = from.connect(&server).await.unwrap();
         assert_eq!(dialed.stream.local_address().unwrap().ip().to_string(), "127.0.0.2");
+    }
+
+    #[test]
+    fn the_sole_address_of_a_family() {
+        for (own, is_ipv6, expect) in [
+            (&["192.0.2.1"][..], false, Some("192.0.2.1")),
+            (&["192.0.2.1", "2001:db8::1"], true, Some("2001:db8::1")),
+            (&["192.0.2.1", "127.0.0.1"], false, None),
+            (&["127.0.0.1"], false, None),
+            (&["192.0.2.1"], true, None),
+        ] {
+            let own: Vec<IpAddr> = own.iter().map(|address| address.parse().unwrap()).collect();
+            assert_eq!(
+                sole_address(&own, is_ipv6),
+                expect.map(|address| address.parse().unwrap()),
+                "{own:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub mod tls;
 mod watch;
 
 pub use inet::InetProtocols;
-pub use nexthop::{Destination, Nexthop, NexthopError, Protocol};
+pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};
 pub use resolver::Resolver;
 pub use services::{Services, parse_known_tcp_ports};
 pub use stream::{Socket, Stream};

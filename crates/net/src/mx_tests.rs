@@ -50,6 +50,11 @@ const ZONE: &str = "
     signed-host.example A 192.0.2.60
     signed-host.example !SIGNED
     unsigned.example MX 10 signed-host.example
+    toalias.example MX 10 alias.example
+    nulls.example MX 0 .
+    nulls.example MX 10 mx.remote.example
+    half.example A 192.0.2.45
+    half.example !SERVFAIL AAAA
 ";
 
 fn settings() -> Settings {
@@ -126,6 +131,9 @@ async fn every_end_has_postfix_words() {
             "5.4.4 Name service error for name=invalid.example type=MX: Malformed or unexpected name server reply".into(),
         ),
         ("partly.example", "mx.remote.example[192.0.2.20]:25".into()),
+        ("toalias.example", "alias.example[192.0.2.11]:25 alias.example[2001:db8::11]:25".into()),
+        ("nulls.example", "5.1.0 Domain nulls.example does not accept mail (nullMX)".into()),
+        ("[half.example]", "half.example[192.0.2.45]:25".into()),
         ("alias.example:587", "alias.example[192.0.2.11]:587 alias.example[2001:db8::11]:587".into()),
     ] {
         assert_eq!(printed(&locate(&server, settings(), nexthop).await), expect, "{nexthop}");

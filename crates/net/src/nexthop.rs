@@ -157,9 +157,30 @@ impl fmt::Display for NexthopError {
     }
 }
 
+/// Reads any octets as a destination of both transports.
+pub fn fuzz_nexthop(data: &[u8]) {
+    let services = Services::from_file("/nonexistent");
+    let text = String::from_utf8_lossy(data);
+    for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+        if let Ok(Destination::Inet(nexthops)) = Destination::parse(&text, protocol, "smtp", &services) {
+            for nexthop in nexthops {
+                assert_eq!(Nexthop::parse(&nexthop.text, "smtp", &services).as_ref(), Ok(&nexthop));
+                nexthop.ascii_host();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_will_do(text in "(unix:|inet:|\\[|IPv6:|[a-z]+\\.|[0-9]+|:|\\]|, |\\PC){0,12}") {
+            fuzz_nexthop(text.as_bytes());
+        }
+    }
 
     #[test]
     fn rows() {

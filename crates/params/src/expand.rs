@@ -409,7 +409,7 @@ mod tests {
         }
     }
 
-    // The texts are those of Postfix 3.7, golden: tests/data/expand.txt.
+    // As Debian's postconf says it; golden: crates/commands/tests/data/postconf.txt.
     #[test]
     fn errors() {
         for (text, expect) in [

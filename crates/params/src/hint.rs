@@ -23,6 +23,14 @@ pub(crate) fn explain_value(view: &View, name: &str, diagnostic: Diagnostic) -> 
         .mend("move the comment to a line of its own, with # as its first character")
 }
 
+/// The fatal mistake that keeps our own addresses from being known, told of the parameter that it is in.
+pub(crate) fn no_own_addresses(view: &View, why: String) -> Diagnostic {
+    let parameters = ["inet_interfaces", "proxy_interfaces", "inet_protocols", "mynetworks_style"];
+    let name = parameters.into_iter().find(|name| why.contains(name)).unwrap_or("mynetworks_style");
+    let diagnostic = Diagnostic::fatal(why).at(view.place(name));
+    explain_value(view, name, diagnostic)
+}
+
 /// Where a comment seems to begin that somebody put behind a value.
 pub(crate) fn trailing_comment(value: &str) -> Option<usize> {
     let hash = value.match_indices('#').find(|(at, _)| *at == 0 || value[..*at].ends_with([' ', '\t']));

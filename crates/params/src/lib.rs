@@ -4,6 +4,9 @@
 //! Pure: the bytes of the files and what the host looks like come in as arguments. Looking things up in tables is not here; a list
 //! that names tables is kept in its parsed form.
 
+pub mod check;
+pub mod client;
+pub mod compat;
 pub mod diagnostic;
 pub mod edit;
 pub mod expand;
@@ -21,6 +24,7 @@ pub mod network;
 pub mod registry;
 pub mod service;
 pub mod suggest;
+pub mod support;
 pub mod value;
 pub mod view;
 pub mod word;

@@ -3,7 +3,13 @@
 
 use crate::network::Network;
 use crate::word::{COMMA_SPACE, words};
+use std::cell::Cell;
 use std::net::IpAddr;
+
+/// How deep files may name files in a list; it has no parameter.
+const DEPTH_LIMIT: usize = 10;
+/// How many files one list may lead to; it has no parameter.
+const FILES_LIMIT: usize = 1000;
 
 /// A list of patterns, in order. The first that matches decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,11 +76,11 @@ impl MatchList {
         })
     }
 
-    /// Puts what `read` gives in the place of each file; a file that cannot be read becomes a pattern that fails. Files that name
-    /// files are followed to a depth of 10; it has no parameter.
+    /// Puts what `read` gives in the place of each file; a file that cannot be read becomes a pattern that fails.
     pub fn with_files(&self, read: &dyn Fn(&str) -> Result<String, String>) -> MatchList {
         let mut list = MatchList { items: Vec::new(), comment: self.comment.clone() };
-        self.items.iter().for_each(|item| item.unfold(read, 10, &mut list.items));
+        let left = Cell::new(FILES_LIMIT);
+        self.items.iter().for_each(|item| item.unfold(read, DEPTH_LIMIT, &left, &mut list.items));
         list
     }
 
@@ -134,11 +140,19 @@ impl MatchItem {
         Ok(MatchItem { matches, pattern: Pattern::parse(text) })
     }
 
-    fn unfold(&self, read: &dyn Fn(&str) -> Result<String, String>, depth: usize, out: &mut Vec<MatchItem>) {
+    fn unfold(
+        &self,
+        read: &dyn Fn(&str) -> Result<String, String>,
+        depth: usize,
+        files_left: &Cell<usize>,
+        out: &mut Vec<MatchItem>,
+    ) {
         let Pattern::File(name) = &self.pattern else {
             return out.push(self.clone());
         };
-        let text = if depth == 0 { Err(format!("open file {name}: nested too deep")) } else { read(name) };
+        let may_go_on = depth > 0 && files_left.get() > 0;
+        files_left.set(files_left.get().saturating_sub(1));
+        let text = if may_go_on { read(name) } else { Err(format!("open file {name}: nested too deep")) };
         match text {
             Err(why) => out.push(MatchItem { matches: true, pattern: Pattern::Broken(why) }),
             Ok(text) => {
@@ -146,7 +160,7 @@ impl MatchItem {
                 let items = lines.filter_map(|l| MatchList::parse(l).ok()).flat_map(|list| list.items);
                 for mut item in items {
                     item.matches = item.matches == self.matches;
-                    item.unfold(read, depth - 1, out);
+                    item.unfold(read, depth - 1, files_left, out);
                 }
             }
         }
@@ -202,6 +216,17 @@ fn table_has_domain<E>(
             Some((dot, _)) => key = &key[if parent { dot + 1 } else { dot }..],
             None => return Ok(false),
         }
+    }
+}
+
+/// For the fuzz target: any list is read or refused, and a lookup in it ends.
+pub fn fuzz_list(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(list) = MatchList::parse(&text) {
+        let list = list.with_files(&|_| Ok(text.to_string()));
+        let table = |_: &str, key: &str| -> Result<bool, String> { Ok(key.len() > 3) };
+        let _ = list.find_name("www.example.com", true, table);
+        let _ = list.find_address(IpAddr::from([192, 0, 2, 1]), table);
     }
 }
 
@@ -290,6 +315,13 @@ mod tests {
             assert!(matches!(&list.items[0].pattern, Pattern::Broken(_)), "{name}");
             let none = |_: &str, _: &str| -> Result<bool, String> { Ok(false) };
             assert!(matches!(list.find_name("x", false, none), Match::TryLater(_)));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_list(text in "([!/a-c:., {}#]|1.2.3.0|/24|\\[::1\\]){0,12}") {
+            fuzz_list(text.as_bytes());
         }
     }
 }

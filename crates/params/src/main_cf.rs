@@ -34,7 +34,13 @@ impl MainCf {
     /// Reads a whole file. `path` is what messages call it. All that is wrong is told, in the order in which it stands; the first
     /// fatal one is where Postfix would have stopped.
     pub fn parse(path: &str, bytes: &[u8]) -> (MainCf, Vec<Diagnostic>) {
+        MainCf::parse_over(&[], path, bytes)
+    }
+
+    /// As `parse`, over values that were set before.
+    pub fn parse_over(before: &[(&str, &str)], path: &str, bytes: &[u8]) -> (MainCf, Vec<Diagnostic>) {
         let mut main = MainCf { path: path.to_string(), ..MainCf::default() };
+        before.iter().for_each(|(name, value)| main.set(name, value));
         let mut mistakes = Vec::new();
         for line in logical_lines(bytes) {
             if line.is_stray() {
@@ -116,11 +122,16 @@ impl MainCf {
 
     fn overriding(&self, old: &Entry, new: &Entry) -> Diagnostic {
         let (path, name) = (&self.path, &new.name);
-        let first = old.source.as_ref().map_or(0, |s| s.line.number);
         let number = new.source.as_ref().map_or(0, |s| s.line.number);
+        let effect = match &old.source {
+            Some(source) => {
+                format!("the setting in line {} does nothing: the last one wins", source.line.number)
+            }
+            None => "the setting made elsewhere does nothing: the last one wins".to_string(),
+        };
         Diagnostic::warning(format!("{path}, line {number}: overriding earlier entry: {name}={}", old.value))
             .at(self.name_place(new))
-            .effect(format!("the setting in line {first} does nothing: the last one wins"))
+            .effect(effect)
             .mend(format!("keep one {name} and remove the other"))
     }
 }

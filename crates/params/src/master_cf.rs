@@ -6,11 +6,44 @@ use crate::word::{BLANKS, name_value, strip_braces, words};
 use std::collections::VecDeque;
 use std::fmt;
 
+/// The programs that a service may name: Postfix's. Another one is an error with its line, never skipped.
+pub const PROGRAMS: &[&str] = &[
+    "anvil",
+    "bounce",
+    "cleanup",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "oqmgr",
+    "pickup",
+    "pipe",
+    "postlogd",
+    "postscreen",
+    "proxymap",
+    "qmgr",
+    "qmqpd",
+    "scache",
+    "showq",
+    "smtp",
+    "smtpd",
+    "spawn",
+    "tlsmgr",
+    "tlsproxy",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
+];
+
 /// The number of fields before a command's arguments.
 pub const FIELDS: usize = 8;
 /// What `postconf -F` calls the fields.
 pub const FIELD_NAMES: [&str; FIELDS] =
     ["service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command"];
+/// What postconf(1) says of an entry with fewer.
+pub(crate) const BAD_COUNT: &str = "bad field count";
 /// What master(8) calls them in messages.
 const MASTER_NAMES: [&str; FIELDS] =
     ["service", "transport type", "private", "unprivileged", "chroot", "wakeup_time", "max_proc", "command"];
@@ -99,7 +132,7 @@ pub enum MistakeKind {
 }
 
 impl MasterCf {
-    /// Reads a whole file. Entries that cannot be understood are in `mistakes` and nowhere else.
+    /// Reads a whole file. Entries whose fields have no meaning are in `mistakes` and nowhere else.
     pub fn parse(path: &str, bytes: &[u8]) -> MasterCf {
         let mut master = MasterCf { path: path.to_string(), ..MasterCf::default() };
         for line in logical_lines(bytes) {
@@ -202,14 +235,15 @@ impl Service {
                 None
             }),
         };
-        if words[7] == "-" {
-            bad(7);
-        }
-        if kind == Some(ServiceKind::Inet) && private.is_some_and(|p| p != Some(false)) {
-            mistakes.push(MistakeKind::PrivateInet);
-        }
         if mistakes.len() > before {
             return None;
+        }
+        // With these an entry still has a meaning, and postconf(1) shows it.
+        if words[7] == "-" {
+            mistakes.push(MistakeKind::Bad { field: 7, value: words[7].clone() });
+        }
+        if kind == Some(ServiceKind::Inet) && private != Some(Some(false)) {
+            mistakes.push(MistakeKind::PrivateInet);
         }
         let (overrides, verbose) = read_options(&words[FIELDS..options_end]);
         Some(Service {
@@ -314,7 +348,7 @@ impl MistakeKind {
     /// What postconf(1) ends with for an entry of this text. None: it goes on.
     pub fn postconf_text(&self, text: &str) -> Option<String> {
         match self {
-            MistakeKind::Missing { .. } => Some("bad field count".to_string()),
+            MistakeKind::Missing { .. } => Some(BAD_COUNT.to_string()),
             MistakeKind::Bad { field: 7, .. } => None,
             MistakeKind::Bad { field, value } => {
                 let text = text.replace('\n', " ");
@@ -390,7 +424,7 @@ impl Mistake {
         let diagnostic = match &self.kind {
             MistakeKind::Stray => return Some(self.stray(path)),
             MistakeKind::Missing { .. } => {
-                Diagnostic::fatal(format!("file {path}: line {}: bad field count", self.line))
+                Diagnostic::fatal(format!("file {path}: line {}: {BAD_COUNT}", self.line))
             }
             MistakeKind::Braces(why) => Diagnostic::warning(format!("master.cf: {why}")),
             MistakeKind::Override { why, text } => {

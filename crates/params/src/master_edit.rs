@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::line::{is_comment_or_blank, is_space};
-use crate::master_cf::{FIELDS, Service};
+use crate::master_cf::{BAD_COUNT, FIELDS, Service};
 use crate::master_text::{FOLDED, entry_text};
 use crate::word::{BLANKS, words};
 
@@ -122,7 +122,7 @@ impl<'a> Editor<'a> {
             self.counts[index] += 1;
             match &edits[index].action {
                 MasterAction::Replace(entry) if self.counts[index] == 1 => {
-                    words = Some(parse(entry).map_err(|why| format!("{why}: \"{}\"", edits[index].raw))?);
+                    words = Some(parse_new(entry, &edits[index].raw)?);
                 }
                 MasterAction::Replace(_) | MasterAction::CommentOut | MasterAction::Remove => {}
                 action => {
@@ -173,7 +173,9 @@ impl<'a> Editor<'a> {
                 text.push_str(&line);
             }
         }
-        parse(&text).map_err(|why| format!("file {}: line {}: {why}", self.path, self.next))
+        parse(&text).map_err(|why| {
+            if why == BAD_COUNT { format!("file {}: line {}: {why}", self.path, self.next) } else { why }
+        })
     }
 
     fn finish(&mut self) -> Result<Vec<Diagnostic>, String> {
@@ -182,7 +184,7 @@ impl<'a> Editor<'a> {
         for (edit, _) in edits.iter().zip(self.counts.clone()).filter(|(_, count)| *count == 0) {
             match &edit.action {
                 MasterAction::Replace(entry) => {
-                    let words = parse(entry).map_err(|why| format!("{why}: \"{}\"", edit.raw))?;
+                    let words = parse_new(entry, &edit.raw)?;
                     self.write_entry(&words);
                 }
                 MasterAction::CommentOut | MasterAction::Remove => {}
@@ -216,6 +218,11 @@ impl MasterEdit {
         self.pattern.matches(name, kind)
             || matches!(&self.action, MasterAction::Replace(entry) if is_same(entry))
     }
+}
+
+/// As `parse`, for an entry from the command line.
+fn parse_new(entry: &str, raw: &str) -> Result<Vec<String>, String> {
+    parse(entry).map_err(|why| if why == BAD_COUNT { format!("{why}: \"{raw}\"") } else { why })
 }
 
 /// The words of an entry whose fields are good. The error is Postfix's text.

@@ -1,8 +1,10 @@
 //! Which names mean something in a configuration: built in, made from a service's name, or used by somebody as `$name`. What is set
 //! and means nothing is most likely a typing error.
 
+use crate::client::CLIENT_PARAMETERS;
 use crate::diagnostic::Diagnostic;
 use crate::expand::{ExpandError, names_in};
+use crate::hint::no_own_addresses;
 use crate::registry::{self, Spec, transport};
 use crate::suggest::nearest;
 use crate::view::View;
@@ -40,133 +42,6 @@ pub enum Class {
     Unlisted,
 }
 
-/// Suffixes of parameters that tables had in main.cf before they had files of their own, by table type.
-pub const CLIENT_PARAMETERS: &[(&str, &[&str])] = &[
-    (
-        "ldap",
-        &[
-            "bind",
-            "bind_dn",
-            "bind_pw",
-            "cache",
-            "cache_expiry",
-            "cache_size",
-            "chase_referrals",
-            "debuglevel",
-            "dereference",
-            "domain",
-            "expansion_limit",
-            "leaf_result_attribute",
-            "query_filter",
-            "recursion_limit",
-            "result_attribute",
-            "result_filter",
-            "result_format",
-            "sasl_authz_id",
-            "sasl_mechs",
-            "sasl_minssf",
-            "sasl_realm",
-            "scope",
-            "search_base",
-            "server_host",
-            "server_port",
-            "size_limit",
-            "special_result_attribute",
-            "start_tls",
-            "terminal_result_attribute",
-            "timeout",
-            "tls_ca_cert_dir",
-            "tls_ca_cert_file",
-            "tls_cert",
-            "tls_cipher_suite",
-            "tls_key",
-            "tls_random_file",
-            "tls_require_cert",
-            "version",
-        ],
-    ),
-    (
-        "mysql",
-        &[
-            "additional_conditions",
-            "charset",
-            "dbname",
-            "domain",
-            "expansion_limit",
-            "hosts",
-            "idle_interval",
-            "option_file",
-            "option_group",
-            "password",
-            "query",
-            "require_result_set",
-            "result_format",
-            "retry_interval",
-            "select_field",
-            "table",
-            "tls_CAfile",
-            "tls_CApath",
-            "tls_cert_file",
-            "tls_ciphers",
-            "tls_key_file",
-            "tls_verify_cert",
-            "user",
-            "where_field",
-        ],
-    ),
-    (
-        "pgsql",
-        &[
-            "additional_conditions",
-            "dbname",
-            "domain",
-            "encoding",
-            "expansion_limit",
-            "hosts",
-            "idle_interval",
-            "password",
-            "query",
-            "result_format",
-            "retry_interval",
-            "select_field",
-            "select_function",
-            "table",
-            "user",
-            "where_field",
-        ],
-    ),
-    (
-        "sqlite",
-        &[
-            "additional_conditions",
-            "dbpath",
-            "domain",
-            "expansion_limit",
-            "query",
-            "result_format",
-            "select_field",
-            "table",
-            "where_field",
-        ],
-    ),
-    (
-        "memcache",
-        &[
-            "backup",
-            "data_size_limit",
-            "domain",
-            "flags",
-            "key_format",
-            "line_size_limit",
-            "max_try",
-            "memcache",
-            "retry_pause",
-            "timeout",
-            "ttl",
-        ],
-    ),
-];
-
 impl Names {
     /// The built-in names, and those that services in master.cf bring.
     pub fn new(master: &MasterCf) -> Names {
@@ -195,6 +70,7 @@ impl Names {
             self.scan(view, Some((index, service)), &mut said);
         }
         self.scan_defaults(view, &mut said);
+        said.extend(own_networks_trouble(view));
         self.scan(view, None, &mut said);
         said
     }
@@ -403,6 +279,21 @@ impl Names {
     }
 }
 
+/// Postfix: postconf(1) works out the default of mynetworks as it goes, and ends where that fails.
+fn own_networks_trouble(view: &View) -> Vec<Diagnostic> {
+    let parts = ["inet_interfaces", "inet_protocols", "mynetworks_style"];
+    if view.config().main.get("mynetworks").is_some() {
+        return Vec::new();
+    }
+    for name in parts {
+        let text = view.lookup(name).unwrap_or_default();
+        if let Err(ExpandError(why)) = view.expand(&text) {
+            return vec![Diagnostic::warning(why), Diagnostic::fatal("macro processing error")];
+        }
+    }
+    view.default_networks().err().map(|why| no_own_addresses(view, why)).into_iter().collect()
+}
+
 /// What a service sets, the last one of a name.
 fn effective(service: &Service) -> Vec<(&str, &str)> {
     let mut entries: Vec<(&str, &str)> = Vec::new();
@@ -436,7 +327,7 @@ mod tests {
     use crate::{Config, MainCf};
 
     fn check(main: &str, master: &str) -> (Names, Vec<String>) {
-        let (main, _) = MainCf::parse("main.cf", main.as_bytes());
+        let (main, _) = MainCf::parse("main.cf", format!("{main}\nmynetworks = 127.0.0.1").as_bytes());
         let master = MasterCf::parse("master.cf", master.as_bytes());
         let view = View::new(Config { main, master, ..Config::default() });
         let mut names = Names::new(&view.config().master);

@@ -173,6 +173,11 @@ impl View {
         host::own_interfaces(&self.config.host, &self.value("inet_interfaces")?, protocols)
     }
 
+    /// What mynetworks is if it is not set. The error is Postfix's text.
+    pub fn default_networks(&self) -> Result<String, String> {
+        host::own_networks(&self.own_interfaces()?, &self.value("mynetworks_style")?)
+    }
+
     /// The addresses of `proxy_interfaces`. The error is Postfix's text.
     pub fn proxy_addresses(&self) -> Result<Vec<IpAddr>, String> {
         let protocols = self.protocols()?;
@@ -227,13 +232,16 @@ impl View {
             let fatal = Diagnostic::fatal("dictionary mail_dict: macro processing error");
             vec![Diagnostic::warning(why), fatal]
         })?;
-        let special = match name {
+        match name {
             // Postfix as Debian builds it: the origin may be in a file.
-            "myorigin" if text.starts_with('/') => self.first_line(name, &text),
-            "mynetworks" if !self.is_set(name) => self.own_networks(),
+            "myorigin" if text.starts_with('/') => {
+                self.first_line(name, &text).map_err(|why| vec![Diagnostic::fatal(why)])
+            }
+            "mynetworks" if !self.is_set(name) => {
+                self.default_networks().map_err(|why| vec![hint::no_own_addresses(self, why)])
+            }
             _ => Ok(text),
-        };
-        special.map_err(|why| vec![Diagnostic::fatal(why)])
+        }
     }
 
     fn first_line(&self, name: &str, path: &str) -> Result<String, String> {
@@ -265,16 +273,12 @@ impl View {
                 let hostname = self.plain("myhostname");
                 hostname.split_once('.').map_or(LOCAL_DOMAIN, |(_, domain)| domain).to_string()
             }
-            "mynetworks" => self.own_networks().unwrap_or_default(),
+            "mynetworks" => self.default_networks().unwrap_or_default(),
             "process_name" => host.process_name.clone(),
             "process_id" => host.process_id.to_string(),
             "config_directory" => host.config_directory.clone(),
             _ => String::new(),
         }
-    }
-
-    fn own_networks(&self) -> Result<String, String> {
-        host::own_networks(&self.own_interfaces()?, &self.value("mynetworks_style")?)
     }
 
     fn value(&self, name: &str) -> Result<String, String> {
@@ -291,8 +295,10 @@ impl View {
     }
 
     fn placed(&self, name: &str, diagnostic: Diagnostic) -> Diagnostic {
-        let place = self.place(name);
-        hint::explain_value(self, name, diagnostic.at(place))
+        if diagnostic.place.is_some() {
+            return diagnostic;
+        }
+        hint::explain_value(self, name, diagnostic.at(self.place(name)))
     }
 }
 

@@ -17,6 +17,7 @@ pub trait Agent: Send + Sync {
 /// One message to some of its recipients, by one transport to one nexthop.
 pub struct Job {
     pub message: Arc<Stored>,
+    pub purpose: Purpose,
     /// The envelope sender to use: the message's, unless a VERP address was made of it.
     pub sender: Address,
     /// Where to: a domain, `[host]:port`, a mailbox name: whatever the transport takes.
@@ -26,6 +27,16 @@ pub struct Job {
     /// Whether the agent may take a connection from its cache, and leave it there.
     pub reuse: Reuse,
     pub reports: Reports,
+}
+
+/// What a job is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    #[default]
+    Deliver,
+    /// To find out whether it could be delivered (`sendmail -bv`, address verification): all is done but the delivery itself;
+    /// a client stops before DATA. Reports say what would become of it: `delivers to maildir`.
+    Probe,
 }
 
 /// A recipient as routed.

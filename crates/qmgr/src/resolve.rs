@@ -12,6 +12,15 @@ pub trait Resolve: Send + Sync {
         sender: &'a Address,
         recipient: &'a Address,
     ) -> Pin<Box<dyn Future<Output = Result<Route, Unroutable>> + Send + 'a>>;
+
+    /// The same for a probe of address verification (`address_verify_transport_maps` and its like).
+    fn resolve_probe<'a>(
+        &'a self,
+        sender: &'a Address,
+        recipient: &'a Address,
+    ) -> Pin<Box<dyn Future<Output = Result<Route, Unroutable>> + Send + 'a>> {
+        self.resolve(sender, recipient)
+    }
 }
 
 /// Where one recipient goes.

@@ -4,7 +4,7 @@ use crate::notice::Notices;
 use crate::scheduler::Limits;
 use crate::{Agent, Inject, Resolve};
 use logger::Logger;
-use mail::Time;
+use mail::{Address, Fate, Time};
 use spool::Spool;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct Context {
     pub spool: Arc<dyn Spool>,
     pub inject: Arc<dyn Inject>,
     pub clock: Arc<dyn Clock>,
+    /// Hears what probes of address verification found; None where there is no such service.
+    pub probed: Option<Arc<dyn Probed>>,
     /// `postfix/qmgr`.
     pub qmgr_log: Logger,
     /// `postfix/bounce`.
@@ -57,15 +59,22 @@ pub struct Settings {
     pub delay_warning_time: Duration,
     pub confirm_delay_cleared: bool,
     pub transport_retry_time: Duration,
+    /// How long a delivery may take. Agents have time limits of their own; this is for the day they do not work.
+    pub daemon_timeout: Duration,
     /// Messages that are read and scheduled.
     pub qmgr_message_active_limit: usize,
     /// Recipients of those.
     pub qmgr_message_recipient_limit: usize,
     /// Recipients that every active message may have in any case.
     pub qmgr_message_recipient_minimum: usize,
+    /// How often to warn of a destination that fills the active queue; zero: never.
+    pub qmgr_clog_warn_time: Duration,
+    pub helpful_warnings: bool,
     pub defer_transports: Vec<String>,
     /// Empty: the recipient's domain.
     pub default_filter_nexthop: String,
+    /// Probes of address verification that may be active.
+    pub address_verify_pending_request_limit: usize,
     pub recipient_delimiter: String,
     pub myhostname: String,
     /// Without the domain.
@@ -86,11 +95,15 @@ impl Default for Settings {
             delay_warning_time: Duration::ZERO,
             confirm_delay_cleared: false,
             transport_retry_time: MINUTE,
+            daemon_timeout: Duration::from_secs(18_000),
             qmgr_message_active_limit: 20_000,
             qmgr_message_recipient_limit: 20_000,
             qmgr_message_recipient_minimum: 10,
+            qmgr_clog_warn_time: 5 * MINUTE,
+            helpful_warnings: true,
             defer_transports: Vec::new(),
             default_filter_nexthop: String::new(),
+            address_verify_pending_request_limit: 5000,
             recipient_delimiter: String::new(),
             myhostname: "localhost".into(),
             double_bounce_sender: "double-bounce".into(),
@@ -120,6 +133,12 @@ impl Settings {
         self.delay_warning_time > Duration::ZERO
             && now.since(arrival) + Duration::from_secs(1) >= self.delay_warning_time
     }
+}
+
+/// Takes the results of probes: verify(8)'s cache.
+pub trait Probed: Send + Sync {
+    /// `fate` is what would become of mail to `address`; `reason` is the text of the log line.
+    fn probed(&self, address: &Address, fate: Fate, reason: &str);
 }
 
 /// The time of day.

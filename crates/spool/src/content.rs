@@ -27,6 +27,11 @@ enum Body {
 pub trait ContentFile: Send + Sync {
     /// Reads octets from `offset` on, at least one unless that is the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The crc32c of all octets, if it is known: a reader that comes to the end compares.
+    fn checksum(&self) -> Option<u32> {
+        None
+    }
 }
 
 impl Content {
@@ -64,7 +69,7 @@ impl Content {
 
     /// Reads it from the start, any number of times.
     pub fn reader(&self) -> ContentReader {
-        ContentReader { content: self.clone(), at: 0, chunk: Bytes::new() }
+        ContentReader { content: self.clone(), at: 0, crc: 0, chunk: Bytes::new() }
     }
 
     /// All of it in one piece; `limit` octets at most are held in memory.
@@ -100,19 +105,38 @@ pub struct ContentReader {
     content: Content,
     /// What was given out as chunks so far.
     at: u64,
+    /// Of what was read from the file so far.
+    crc: u32,
     /// What [`Read`] has taken but not given out yet.
     chunk: Bytes,
 }
 
 impl ContentReader {
-    /// The next octets; None at the end. Chunks are never empty; from a file they have 64 KiB at most.
+    /// The next octets; None at the end. Chunks are never empty; from a file they have 64 KiB at most. A body file that is
+    /// found to be damaged is an error (`InvalidData`) in place of its last chunk.
     pub fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         if !self.chunk.is_empty() {
             return Ok(Some(std::mem::take(&mut self.chunk)));
         }
         let chunk = self.chunk_at(self.at)?;
+        self.check(&chunk)?;
         self.at += chunk.len() as u64;
         Ok((!chunk.is_empty()).then_some(chunk))
+    }
+
+    /// Compares the checksum of a file that `chunk` ends.
+    fn check(&mut self, chunk: &Bytes) -> io::Result<()> {
+        let Body::File { file, len } = &self.content.body else { return Ok(()) };
+        let head = self.content.head.len() as u64;
+        if self.at < head || chunk.is_empty() {
+            return Ok(());
+        }
+        self.crc = crc32c::crc32c_append(self.crc, chunk);
+        let is_end = self.at + chunk.len() as u64 == head + len;
+        if is_end && file.checksum().is_some_and(|crc| crc != self.crc) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "body file is damaged"));
+        }
+        Ok(())
     }
 
     fn chunk_at(&self, at: u64) -> io::Result<Bytes> {

@@ -39,8 +39,8 @@ pub trait Backing: Send + Sync {
     /// Gives room back.
     fn release(&self, octets: u64);
 
-    /// How many octets of body a draft may hold in memory now, before it asks for a file.
-    fn memory_max(&self) -> usize;
+    /// How many octets of body the draft may hold in memory, before it asks for a file. It holds `buffered` now.
+    fn memory_max(&self, buffered: usize) -> usize;
 
     /// A file for the body. Nothing of it is visible in the queue before the commit, and what a crash leaves of it is removed.
     fn overflow(&self, id: QueueId) -> Result<Box<dyn Overflow>, SpoolError>;
@@ -84,7 +84,8 @@ impl Draft {
     pub fn write(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
         self.reserve(self.len() + piece.len() as u64)?;
         self.buffer.extend_from_slice(piece);
-        let limit = if self.file.is_some() { FILE_CHUNK_SIZE } else { self.backing.memory_max() };
+        let limit =
+            if self.file.is_some() { FILE_CHUNK_SIZE } else { self.backing.memory_max(self.buffer.len()) };
         if self.buffer.len() > limit { self.spill() } else { Ok(()) }
     }
 

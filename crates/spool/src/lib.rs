@@ -7,9 +7,12 @@
 
 mod codec;
 mod content;
+pub mod control;
+pub mod disk;
 mod draft;
 mod durable;
 mod error;
+mod log;
 pub mod maildrop;
 pub mod master_lock;
 mod memory;
@@ -21,6 +24,7 @@ pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
 pub use durable::{Durable, Promise};
 pub use error::{Health, SpoolError};
+pub use log::{Event, Options, ReadonlySpool, SegmentSpool};
 pub use memory::MemorySpool;
 pub use message::{Admin, Arrival, Listed, Stored, Summary};
 
@@ -45,7 +49,8 @@ pub const RIDE_ALONG: Duration = Duration::from_millis(100);
 /// 4. What is recorded is visible to [`Spool::load`] and [`Spool::list`] at once, and durable with the next sync, which is
 ///    at most [`RIDE_ALONG`] away while the device works. A crash before that forgets it: recipients are
 ///    delivered at least once.
-/// 5. What was recorded in some order is never durable in another.
+/// 5. What is recorded of one message becomes durable in that order, and a finish never before anything that was handed over
+///    earlier.
 ///
 /// # Blocking
 ///
@@ -102,12 +107,15 @@ pub trait Spool: Send + Sync {
     /// Does what `postsuper` asks. The future resolves when that is durable. An open [`Content`] stays readable.
     fn administer(&self, id: QueueId, action: Admin) -> Durable;
 
-    /// Resolves when everything handed over so far is durable.
+    /// Resolves when everything recorded so far is durable. (A commit has a future of its own.)
     fn flush(&self) -> Durable;
 
     /// All messages with envelope and outcomes, without content, oldest first as far as that is cheap: what `mailq`
     /// shows. A snapshot: messages that come or go meanwhile may or may not be in it.
     fn list(&self) -> Box<dyn Iterator<Item = Result<Listed, SpoolError>> + Send>;
+
+    /// Gives out long queue ids from now on, or short ones (`enable_long_queue_ids`).
+    fn set_long_queue_ids(&self, is_long: bool);
 
     /// How the spool is. While it is [`Health::Failing`] outcomes cannot be made durable: start no delivery.
     fn health(&self) -> watch::Receiver<Health>;

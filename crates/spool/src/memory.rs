@@ -57,11 +57,6 @@ impl MemorySpool {
         MemorySpool { state: Arc::new(Mutex::new(state)), health: watch::Sender::new(Health::Good) }
     }
 
-    /// Gives out long queue ids from now on, or short ones (`enable_long_queue_ids`).
-    pub fn set_long_queue_ids(&self, is_long: bool) {
-        self.lock().is_long_id = is_long;
-    }
-
     /// As if the device had failed or recovered: while it is failing, commits are refused.
     pub fn set_health(&self, health: Health) {
         self.health.send_replace(health);
@@ -244,6 +239,10 @@ impl Spool for MemorySpool {
         Box::new(listed.into_iter())
     }
 
+    fn set_long_queue_ids(&self, is_long: bool) {
+        self.lock().is_long_id = is_long;
+    }
+
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
@@ -280,7 +279,7 @@ impl Backing for Room {
         self.0.lock().expect("no thread panics while it holds the lock").room += octets;
     }
 
-    fn memory_max(&self) -> usize {
+    fn memory_max(&self, _: usize) -> usize {
         usize::MAX
     }
 

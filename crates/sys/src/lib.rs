@@ -5,4 +5,6 @@
 pub mod descriptors;
 pub mod fields;
 pub mod local_time;
+pub mod pcre;
+pub mod posix_regex;
 pub mod tls;

@@ -5,7 +5,7 @@ use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::pkey::{PKeyRef, Private};
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession};
+use openssl::ssl::{SslContextBuilder, SslRef, SslSession, SslSessionRef};
 use openssl::stack::StackRef;
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{X509, X509Ref};
@@ -18,6 +18,12 @@ const SSL_CTRL_GET_PEER_SIGNATURE_NID: c_int = 108;
 const SSL_CTRL_GET_SIGNATURE_NID: c_int = 132;
 /// And `SSL_CTX_set_dh_auto`.
 const SSL_CTRL_SET_DH_AUTO: c_int = 118;
+
+/// OpenSSL's type, of which only addresses are known here.
+#[repr(C)]
+struct X509_PUBKEY {
+    opaque: [u8; 0],
+}
 
 unsafe extern "C" {
     fn SSL_CTX_use_cert_and_key(
@@ -32,6 +38,9 @@ unsafe extern "C" {
         name: *const c_char,
         length: usize,
     ) -> c_int;
+    fn X509_get_X509_PUBKEY(certificate: *const ffi::X509) -> *mut X509_PUBKEY;
+    fn i2d_X509_PUBKEY(key: *const X509_PUBKEY, out: *mut *mut u8) -> c_int;
+    fn SSL_SESSION_dup(session: *const ffi::SSL_SESSION) -> *mut ffi::SSL_SESSION;
     fn SSL_get0_peername(ssl: *mut ffi::SSL) -> *const c_char;
 }
 
@@ -73,6 +82,24 @@ pub fn add_host(param: &mut X509VerifyParamRef, name: &str) -> Result<(), ErrorS
     if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
 }
 
+/// A certificate's public key as it stands there (SubjectPublicKeyInfo, RFC 5280 4.1). OpenSSL 3 takes as long to encode
+/// a key anew, which is all that the `openssl` crate offers, as for a handshake.
+pub fn public_key_der(certificate: &X509Ref) -> Option<Vec<u8>> {
+    // SAFETY: the certificate is live and owns the key that is returned. With a null pointer only the length is computed;
+    // the second call writes just as many octets and moves the pointer, which is a copy.
+    unsafe {
+        let key = X509_get_X509_PUBKEY(certificate.as_ptr());
+        if key.is_null() {
+            return None;
+        }
+        let length = usize::try_from(i2d_X509_PUBKEY(key, ptr::null_mut())).ok()?;
+        let mut der = vec![0; length];
+        let mut out = der.as_mut_ptr();
+        let written = i2d_X509_PUBKEY(key, &mut out);
+        (usize::try_from(written) == Ok(length)).then_some(der)
+    }
+}
+
 /// The name of the peer's certificate that matched one of those wanted.
 pub fn peer_name(ssl: &SslRef) -> Option<String> {
     // SAFETY: the SSL object is live; the result is null or a string that it owns, which is copied at once.
@@ -105,26 +132,28 @@ fn nid_by_ctrl(ssl: &SslRef, command: c_int) -> Option<Nid> {
     (done == 1).then(|| Nid::from_raw(nid))
 }
 
-/// A session that may be resumed, bound to the context it was made in: OpenSSL allows no other.
-pub struct Session {
-    session: SslSession,
-    context: SslContext,
-}
+/// A session to be resumed by later connections.
+///
+/// OpenSSL binds a session object to the context that it was used in first, and spoils it when a connection is cut. So
+/// this one is never used itself: each connection gets a copy of its own.
+pub struct Session(SslSession);
 
 impl Session {
-    /// For the callback that hands out new sessions.
-    pub fn new(ssl: &SslRef, session: SslSession) -> Session {
-        Session { session, context: ssl.ssl_context().to_owned() }
+    /// Of a session that a connection just got.
+    pub fn copy_of(session: &SslSessionRef) -> Option<Session> {
+        // SAFETY: the session is live and is only read; the result is null or a new object with one reference, which is
+        // ours.
+        unsafe {
+            let copy = SSL_SESSION_dup(session.as_ptr());
+            (!copy.is_null()).then(|| Session(SslSession::from_ptr(copy)))
+        }
     }
 
-    /// Offers the session in the coming handshake. False if it belongs to another context, or OpenSSL will not have it.
+    /// Offers it in the coming handshake. False if OpenSSL will not have it.
     pub fn offer(&self, ssl: &mut SslRef) -> bool {
-        if !ptr::eq(ssl.ssl_context().as_ptr(), self.context.as_ptr()) {
-            return false;
-        }
-        // SAFETY: the session was made in the context of this SSL object; that context is kept alive by ours, so its
-        // address cannot have been given to another one.
-        unsafe { ssl.set_session(&self.session) }.is_ok()
+        let Some(copy) = Session::copy_of(&self.0) else { return false };
+        // SAFETY: the copy was made just now and belongs to no context yet; the SSL object takes its own reference.
+        unsafe { ssl.set_session(&copy.0) }.is_ok()
     }
 }
 
@@ -135,7 +164,9 @@ mod tests {
     use openssl::ec::{EcGroup, EcKey};
     use openssl::hash::MessageDigest;
     use openssl::pkey::PKey;
-    use openssl::ssl::{Ssl, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion};
+    use openssl::ssl::{
+        Ssl, SslContext, SslMethod, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
+    };
     use openssl::stack::Stack;
     use openssl::x509::X509Name;
     use openssl::x509::extension::SubjectAlternativeName;
@@ -217,6 +248,12 @@ mod tests {
     }
 
     #[test]
+    fn a_public_key_is_the_same_as_when_encoded_anew() {
+        let (certificate, key) = identity("mx.example.com");
+        assert_eq!(public_key_der(&certificate), Some(key.public_key_to_der().unwrap()));
+    }
+
+    #[test]
     fn a_server_has_diffie_hellman_without_parameters() {
         let (certificate, key) = identity("mx.example.com");
         let mut context = SslContext::builder(SslMethod::tls_server()).unwrap();
@@ -238,28 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_resumed_in_its_own_context_only() {
+    fn a_session_is_resumed_even_after_a_cut() {
         let (certificate, key) = identity("mx.example.com");
         let server = server(&certificate, &key);
         let kept: Arc<Mutex<Option<Session>>> = Arc::default();
-        let caching_client = || {
-            let kept = kept.clone();
-            let mut client = SslContext::builder(SslMethod::tls_client()).unwrap();
-            client.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-            client.set_new_session_callback(move |ssl, session| {
-                kept.lock().unwrap().get_or_insert(Session::new(ssl, session));
-            });
-            client.build()
-        };
-        let client = caching_client();
-        handshake(Ssl::new(&client).unwrap(), &server);
+        let keeping = kept.clone();
+        let mut client = SslContext::builder(SslMethod::tls_client()).unwrap();
+        client.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        client.set_new_session_callback(move |_, session| {
+            *keeping.lock().unwrap() = Session::copy_of(&session);
+        });
+        let client = client.build();
+        drop(handshake(Ssl::new(&client).unwrap(), &server));
         let session = kept.lock().unwrap().take().expect("the server sends tickets");
-
-        let mut ssl = Ssl::new(&client).unwrap();
-        assert!(session.offer(&mut ssl));
-        assert!(handshake(ssl, &server).0.ssl().session_reused());
-
-        let other = caching_client();
-        assert!(!session.offer(&mut Ssl::new(&other).unwrap()));
+        for _ in 0..2 {
+            let mut ssl = Ssl::new(&client).unwrap();
+            assert!(session.offer(&mut ssl));
+            assert!(handshake(ssl, &server).0.ssl().session_reused());
+        }
     }
 }

@@ -3,18 +3,18 @@
 //! Where there is no database file, the source file is read instead.
 
 use crate::bdb::{Database, DbError, Method};
+use crate::nul::AtomicTerminators;
 use crate::open::OpenError;
 use crate::source::before_nul;
 use crate::texthash;
 use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Wait, Watched};
-use crate::{OpenContext, Owner, Table, Terminators, error_text};
+use crate::{OpenContext, Owner, Table, error_text};
 use bytes::Bytes;
 use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A source file that is newer than its database is not complained of while it is this young: postmap is about to run.
@@ -81,7 +81,7 @@ impl Files {
         if database.method() != self.method {
             return Err(invalid(&format!("this is a {} file", method_name(database.method()))));
         }
-        self.warn_if_older(&metadata, context);
+        warn_if_older(&self.database, &self.source, &metadata, context);
         let (database_path, terminators) =
             (self.database.clone(), AtomicTerminators::new(context.terminators));
         Ok(Loaded {
@@ -90,18 +90,19 @@ impl Files {
             owner: Owner::of(metadata.uid()),
         })
     }
+}
 
-    fn warn_if_older(&self, database: &Metadata, context: &OpenContext) {
-        let Ok(source) = std::fs::metadata(&self.source) else {
-            return;
-        };
-        let is_old_enough = source
-            .modified()
-            .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > PATIENCE));
-        if source.mtime() > database.mtime() && is_old_enough {
-            let (database, source) = (self.database.display(), self.source.display());
-            context.warn(&format!("database {database} is older than source file {source}"));
-        }
+/// Postfix: a source file that was changed after its database was built is worth a warning at each opening.
+pub(crate) fn warn_if_older(database: &Path, source: &Path, metadata: &Metadata, context: &OpenContext) {
+    let Ok(of_source) = std::fs::metadata(source) else {
+        return;
+    };
+    let is_old_enough = of_source
+        .modified()
+        .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > PATIENCE));
+    if of_source.mtime() > metadata.mtime() && is_old_enough {
+        let (database, source) = (database.display(), source.display());
+        context.warn(&format!("database {database} is older than source file {source}"));
     }
 }
 
@@ -119,44 +120,9 @@ struct DbContent {
     terminators: AtomicTerminators,
 }
 
-/// What is known of the file's NULs: the first key that is found tells.
-struct AtomicTerminators(AtomicU8);
-
-const WITH: u8 = 1;
-const WITHOUT: u8 = 2;
-
-impl AtomicTerminators {
-    fn new(terminators: Terminators) -> AtomicTerminators {
-        AtomicTerminators(AtomicU8::new(match terminators {
-            Terminators::Either => WITH | WITHOUT,
-            Terminators::With => WITH,
-            Terminators::Without => WITHOUT,
-        }))
-    }
-
-    fn may_be(&self, which: u8) -> bool {
-        self.0.load(Ordering::Relaxed) & which != 0
-    }
-
-    fn learn(&self, which: u8) {
-        self.0.store(which, Ordering::Relaxed);
-    }
-}
-
 impl DbContent {
     fn find_raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.database.find(key).map_err(|why| error_reading(&self.path, &why.to_string()))
-    }
-
-    fn find_with_nul(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let mut buffer = [0; 256];
-        match buffer.get_mut(..key.len()) {
-            Some(start) if key.len() < 256 => {
-                start.copy_from_slice(key);
-                self.find_raw(&buffer[..key.len() + 1])
-            }
-            _ => self.find_raw(&[key, b"\0"].concat()),
-        }
     }
 }
 
@@ -166,19 +132,7 @@ fn error_reading(path: &Path, why: &str) -> String {
 
 impl Content for DbContent {
     fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
-        let mut found = None;
-        if self.terminators.may_be(WITH) {
-            found = self.find_with_nul(key)?;
-            if found.is_some() {
-                self.terminators.learn(WITH);
-            }
-        }
-        if found.is_none() && self.terminators.may_be(WITHOUT) {
-            found = self.find_raw(key)?;
-            if found.is_some() {
-                self.terminators.learn(WITHOUT);
-            }
-        }
+        let found = self.terminators.find(key, |key| self.find_raw(key))?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
             value.into()

@@ -3,6 +3,7 @@
 //! A file is read, changed in memory, and replaced whole. Cdb files are only ever built anew.
 
 use crate::bdb::{BtreeEditor, Database, DbError, HashEditor, Method};
+use crate::cdb::CdbEditor;
 use crate::db_table::method_name;
 use crate::fold::fold;
 use crate::open::known_types;
@@ -68,6 +69,7 @@ pub struct Editor {
 enum Content {
     Hash(HashEditor),
     Btree(BtreeEditor),
+    Cdb(CdbEditor),
 }
 
 impl Editor {
@@ -76,13 +78,37 @@ impl Editor {
         match kind {
             "hash" => Editor::open_db(Method::Hash, path, mode, context),
             "btree" => Editor::open_db(Method::Btree, path, mode, context),
+            "cdb" => Editor::open_cdb(path, mode, context),
             _ => Err(refuse(kind, path, mode)),
         }
     }
 
+    fn open_cdb(path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
+        if mode != Mode::Create {
+            return Err(EditError::Other(
+                "dict_cdb_open: inappropriate open flags for cdb database - specify O_RDONLY or \
+                 O_WRONLY|O_CREAT|O_TRUNC"
+                    .to_owned(),
+            ));
+        }
+        let file = format!("{path}.cdb");
+        let failed =
+            |error: io::Error| EditError::Other(format!("open database {file}: {}", error_text(&error)));
+        let replacing = Replacing::begin(&PathBuf::from(&file)).map_err(failed)?;
+        let with_nul = match context.terminators {
+            // Postfix: keys and values of this type have no NUL unless it is asked for.
+            Terminators::Either => Terminators::Without,
+            terminators => terminators,
+        };
+        let content = Content::Cdb(CdbEditor::default());
+        // Postfix: messages name the source.
+        Ok(Editor { content, replacing, shown: path.to_owned(), with_nul, context: context.clone() })
+    }
+
     fn open_db(method: Method, path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
         let shown = format!("{path}.db");
-        let failed = |error: io::Error| EditError::Other(format!("open {shown}: {}", error_text(&error)));
+        let open = if mode == Mode::Delete { "open database" } else { "open" };
+        let failed = |error: io::Error| EditError::Other(format!("{open} {shown}: {}", error_text(&error)));
         let mut replacing = Replacing::begin(&PathBuf::from(&shown)).map_err(failed)?;
         let invalid = |why: &str| {
             context.hint(&format!("{shown}: {why}"));
@@ -122,9 +148,10 @@ impl Editor {
     /// Adds an entry; the key is folded. One that is there already is treated as the context's `duplicates` says.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EditError> {
         let Some(key) = fold(key, self.context.fold_keys, self.context.smtputf8_enable) else {
-            let (name, key) = (&self.shown, show(key));
-            self.context
-                .warn(&format!("{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"));
+            let (kind, name, key) = (self.content.kind(), &self.shown, show(key));
+            self.context.warn(&format!(
+                "{kind}:{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"
+            ));
             return Ok(());
         };
         if self.with_nul == Terminators::Without {
@@ -212,10 +239,19 @@ fn file_id() -> [u8; 20] {
 }
 
 impl Content {
+    fn kind(&self) -> &'static str {
+        match self {
+            Content::Hash(_) => "hash",
+            Content::Btree(_) => "btree",
+            Content::Cdb(_) => "cdb",
+        }
+    }
+
     fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<bool, DbError> {
         match self {
             Content::Hash(hash) => hash.insert(key, value),
             Content::Btree(btree) => Ok(btree.insert(key, value)),
+            Content::Cdb(cdb) => Ok(cdb.insert(key, value)),
         }
     }
 
@@ -226,6 +262,10 @@ impl Content {
                 btree.replace(key, value);
                 Ok(())
             }
+            Content::Cdb(cdb) => {
+                cdb.replace(key, value);
+                Ok(())
+            }
         }
     }
 
@@ -233,6 +273,7 @@ impl Content {
         match self {
             Content::Hash(hash) => hash.delete(key),
             Content::Btree(btree) => Ok(btree.delete(key)),
+            Content::Cdb(_) => Err(DbError::Unsupported("removing from a constant database")),
         }
     }
 
@@ -240,6 +281,7 @@ impl Content {
         match self {
             Content::Hash(hash) => hash.write(out),
             Content::Btree(btree) => btree.write(out),
+            Content::Cdb(cdb) => cdb.write(out),
         }
     }
 }
@@ -254,7 +296,10 @@ fn refuse(kind: &str, path: &str, mode: Mode) -> EditError {
         }
         (Mode::Create | Mode::Update, _) if is_known => EditError::NotBuilt(kind.to_owned()),
         (Mode::Create | Mode::Update, _) => EditError::UnsupportedType(kind.to_owned()),
-        (Mode::Delete, "static" | "fail") => EditError::NotDeleted(format!("{kind}:{path}")),
+        (Mode::Delete, "static" | "environ") => EditError::NotDeleted(format!("{kind}:{path}")),
+        (Mode::Delete, "fail") => {
+            EditError::Other(format!("table fail:{path}: delete error: Application error"))
+        }
         (Mode::Delete, _) if is_known => {
             EditError::Other(format!("{kind}:{path} map requires O_RDONLY access mode"))
         }

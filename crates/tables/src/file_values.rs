@@ -1,11 +1,15 @@
 //! Tables whose values are names of files (tls_server_sni_maps): the file's content, as base64, is what is stored, and a
 //! lookup gives the content.
 
-use crate::{Found, Lookup, OpenContext, Owner, Report, Severity, Table, TryLater, braces, error_text};
+use crate::source::show;
+use crate::{
+    Found, Lookup, OpenContext, Owner, Report, Severity, Table, TryLater, braces, error_text, label,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,25 +27,34 @@ pub(crate) fn wrap(inner: Arc<dyn Table>, context: &OpenContext) -> Arc<dyn Tabl
     Arc::new(Decoded { inner, report: context.report.clone() })
 }
 
-/// The value, or the content of the files it names, as base64: several files are joined with a line feed between them.
+/// The value, or what [`read_files`] makes of it.
 pub(crate) fn value_or_file(value: &[u8], context: &OpenContext) -> Result<Bytes, String> {
-    if !context.values_are_files {
-        return Ok(Bytes::copy_from_slice(value));
+    if context.values_are_files {
+        read_files(value, &|path: &Path| (context.open_file)(path))
+    } else {
+        Ok(Bytes::copy_from_slice(value))
     }
-    let paths = String::from_utf8_lossy(value);
+}
+
+/// The content of the files that are named, as base64: several are joined with a line feed between them.
+pub(crate) fn read_files(
+    paths: &[u8],
+    open_file: &dyn Fn(&Path) -> io::Result<File>,
+) -> Result<Bytes, String> {
+    let paths = String::from_utf8_lossy(paths);
+    let is_separator = |c: char| c == ',' || braces::is_space(c);
     let mut content = Vec::new();
-    for (n, path) in
-        paths.split(|c: char| c == ',' || braces::is_space(c)).filter(|path| !path.is_empty()).enumerate()
-    {
-        if n > 0 {
+    let mut count = 0;
+    for path in paths.split(is_separator).filter(|path| !path.is_empty()) {
+        if count > 0 {
             content.push(b'\n');
         }
-        let opened = (context.open_file)(Path::new(path));
-        opened
+        count += 1;
+        open_file(Path::new(path))
             .and_then(|mut file| file.read_to_end(&mut content))
             .map_err(|error| format!("open {path}: {}", error_text(&error)))?;
     }
-    if content.is_empty() && paths.trim().is_empty() {
+    if count == 0 {
         return Err(format!("empty pathname list: >>{paths}<<'"));
     }
     Ok(STANDARD.encode(&content).into())
@@ -49,7 +62,7 @@ pub(crate) fn value_or_file(value: &[u8], context: &OpenContext) -> Result<Bytes
 
 /// A value that a file was made into, as the file again.
 fn decode(value: &[u8]) -> Result<Bytes, String> {
-    let malformed = || format!("malformed BASE64 value: {:.30}", String::from_utf8_lossy(value));
+    let malformed = || format!("malformed BASE64 value: {:.30}", show(value));
     STANDARD.decode(value).map(Bytes::from).map_err(|_| malformed())
 }
 
@@ -59,7 +72,7 @@ impl Decoded {
             return Ok(None);
         };
         decode(&value).map(Some).map_err(|why| {
-            let text = format!("table {}: key {}: {why}", self.name(), String::from_utf8_lossy(key));
+            let text = format!("table {}: key {}: {why}", label(self.name()), show(key));
             (self.report)(Severity::Warning, &text);
             TryLater(text)
         })

@@ -1,6 +1,7 @@
 //! Keys in lower case, and in UTF-8: the one place where keys are folded before they are looked up.
 
-use crate::{Found, Lookup, OpenContext, Owner, Report, Severity, Table, TryLater};
+use crate::source::show;
+use crate::{Found, Lookup, OpenContext, Owner, Report, Severity, Table, TryLater, label};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -84,8 +85,8 @@ const MALFORMED: &str = "malformed UTF-8 or invalid codepoint";
 
 impl Folded {
     fn refuse_key(&self, key: &[u8]) -> Found {
-        let key = String::from_utf8_lossy(key);
-        (self.report)(Severity::Warning, &format!("{}: non-UTF-8 key \"{key}\": {MALFORMED}", self.name()));
+        let (label, key) = (label(self.name()), show(key));
+        (self.report)(Severity::Warning, &format!("{label}: non-UTF-8 key \"{key}\": {MALFORMED}"));
         Ok(None)
     }
 

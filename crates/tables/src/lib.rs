@@ -10,6 +10,9 @@
 
 mod bdb;
 mod braces;
+mod cdb;
+mod cidr;
+mod compound;
 mod constant;
 mod context;
 mod db_table;
@@ -18,9 +21,14 @@ mod file_values;
 mod fold;
 mod inline;
 mod maps;
+mod nul;
 mod open;
+mod pattern;
+mod proxy;
 mod replace;
+mod rules;
 pub mod source;
+mod system;
 mod texthash;
 mod watched;
 
@@ -113,6 +121,32 @@ impl Future for Lookup<'_> {
     }
 }
 
+/// Looks up a key and waits for the answer. For programs without a runtime; on a runtime's thread it would panic.
+pub fn get_now(table: &dyn Table, key: &[u8]) -> Found {
+    let pending = match table.get(key) {
+        Lookup::Ready(Some(found)) => return found,
+        pending => pending,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| TryLater(format!("{}: {}", table.name(), error_text(&error))))?;
+    runtime.block_on(pending)
+}
+
+/// What some of Postfix's messages call a table: with its database file's suffix.
+pub fn label(name: &str) -> String {
+    let suffix = match name.split_once(':') {
+        Some(("hash" | "btree", _)) => ".db",
+        Some(("cdb", _)) => ".cdb",
+        _ => "",
+    };
+    format!("{name}{suffix}")
+}
+
+/// The content of the files that a value names, as it is stored in a table whose values are files.
+pub fn file_to_value(paths: &[u8]) -> Result<Bytes, String> {
+    file_values::read_files(paths, &|path: &std::path::Path| std::fs::File::open(path))
+}
+
 /// An error as strerror(3) words it, which is how Postfix reports it: without Rust's `(os error 2)`.
 pub fn error_text(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -120,6 +154,11 @@ pub fn error_text(error: &std::io::Error) -> String {
         Some(at) if error.raw_os_error().is_some() => text[..at].to_owned(),
         _ => text,
     }
+}
+
+/// Reads a cdb file that may be anything; for the fuzz target of that name.
+pub fn fuzz_cdb(data: &[u8]) {
+    cdb::fuzz(data);
 }
 
 /// Reads a Berkeley DB file that may be anything; for the fuzz target of that name.

@@ -2,7 +2,9 @@
 
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
-use crate::{constant, db_table, file_values, fold, inline, texthash};
+use crate::{
+    cdb, cidr, compound, constant, db_table, file_values, fold, inline, pattern, proxy, system, texthash,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,10 @@ pub fn open(spec: &str, context: &OpenContext) -> Result<Arc<dyn Table>, OpenErr
         Some((kind, name)) if !kind.is_empty() && !name.is_empty() => (kind, name),
         _ => return Err(OpenError::Form(spec.to_owned())),
     };
-    let table = open_type(kind, name, context)?;
-    Ok(file_values::wrap(fold::wrap(table, context), context))
+    let table = fold::wrap(open_type(kind, name, context)?, context);
+    // Tables within these are opened as any other, and have their values decoded there.
+    let is_of_others = matches!(kind, "unionmap" | "pipemap" | "proxy");
+    Ok(if is_of_others { table } else { file_values::wrap(table, context) })
 }
 
 /// Opens a table for a server: what cannot be used now is logged, answers "try later", and is opened again now and then.
@@ -61,13 +65,27 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "static" => constant::open_static(name, context),
         "inline" => inline::open(name, context),
         "fail" => Ok(constant::open_fail(name)),
+        "cdb" => cdb::open(name, context),
+        "cidr" => cidr::open(name, context),
+        "regexp" => pattern::open_regexp(name, context),
+        "pcre" => pattern::open_pcre(name, context),
+        "unionmap" => compound::open_union(name, context),
+        "pipemap" => compound::open_pipe(name, context),
+        "randmap" => compound::open_random(name, context),
+        "environ" => Ok(system::open_environ(name)),
+        "internal" => Ok(system::open_internal(name)),
+        "unix" => system::open_unix(name),
+        "proxy" => proxy::open_proxy(name, context),
         _ => Err(OpenError::UnsupportedType(kind.to_owned())),
     }
 }
 
 /// All types there are, sorted, as `postconf -m` lists them.
 pub fn known_types() -> &'static [&'static str] {
-    &["btree", "fail", "hash", "inline", "static", "texthash"]
+    &[
+        "btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "pcre", "pipemap", "proxy",
+        "randmap", "regexp", "static", "texthash", "unionmap", "unix",
+    ]
 }
 
 /// How often an unusable table is tried again.

@@ -4,9 +4,9 @@ use crate::file_values::value_or_file;
 use crate::inline::{Memory, key_as_stored};
 use crate::open::OpenError;
 use crate::source::table::{Entries, For};
-use crate::source::{Item, show};
+use crate::source::{Item, aliases, show};
 use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Watched};
-use crate::{Duplicates, OpenContext, Owner, Table, error_text};
+use crate::{Duplicates, OpenContext, Owner, SourceFormat, Table, error_text};
 use bytes::Bytes;
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -37,8 +37,12 @@ pub(crate) fn load_source(path: &Path, file: usize, context: &OpenContext) -> io
     let (text, metadata) = read(path, context)?;
     let shown = path.display().to_string();
     let context = OpenContext { duplicates: Duplicates::Warn, ..context.clone() };
-    let entries = Entries::new(&shown, &text, context.smtputf8_enable, For::Postmap);
-    let memory = parse(entries, &shown, &context).map_err(io::Error::other)?;
+    let utf8 = context.smtputf8_enable;
+    let memory = match context.source_format {
+        SourceFormat::Table => parse(Entries::new(&shown, &text, utf8, For::Postmap), &shown, &context),
+        SourceFormat::Aliases => parse(aliases::Entries::new(&shown, &text, utf8), &shown, &context),
+    };
+    let memory = memory.map_err(io::Error::other)?;
     Ok(loaded(memory, file, &metadata))
 }
 

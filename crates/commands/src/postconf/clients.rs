@@ -2,7 +2,7 @@
 
 use crate::program::{Program, reason};
 use params::MainCf;
-use params::names::CLIENT_PARAMETERS;
+use params::client::CLIENT_PARAMETERS;
 
 /// Looks into each `(type, file)`. A file that may not be read is left alone: it may have a password in it.
 pub(super) fn check(program: &Program, files: &[(String, String)]) {

@@ -1,6 +1,6 @@
 //! Showing main.cf: `postconf`, `-n`, `-d`, with names or without.
 
-use super::output::Output;
+use super::output::{Output, json};
 use super::{Files, Request};
 use crate::program::{Fatal, Program};
 use params::expand::ExpandError;
@@ -68,6 +68,9 @@ fn setting(
             program.warning(&why);
             Fatal::new("macro processing error")
         })?;
+    }
+    if request.has('j') {
+        return Ok(Some(json(name, &value)));
     }
     let text = if request.has('h') { value } else { format!("{name} = {value}") };
     Ok(Some(setting_text(&text, request.has('f'))))

@@ -1,13 +1,13 @@
 //! Showing master.cf: `-M`, `-F`, `-P`, with patterns or without.
 
-use super::output::Output;
+use super::output::{Output, json};
 use super::{Files, Request};
 use crate::program::{Fatal, Program};
 use params::Service;
 use params::expand::ExpandError;
 use params::master_cf::{FIELD_NAMES, FIELDS};
 use params::master_edit::ServicePattern;
-use params::master_text::{Style, entry_text, field_text, setting_text};
+use params::master_text::{Style, entry_line, entry_text, field_text, setting_text};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -82,10 +82,18 @@ fn lines(
     };
     let style = Style { fold: request.has('f'), option_value: &expanded };
     let lines = match () {
+        _ if request.has('M') && request.has('j') => {
+            vec![json(&service.name_space(), &entry_line(&service.words, style))]
+        }
         _ if request.has('M') => vec![entry_text(&service.words, style)],
         _ if request.has('F') => {
             let fields = check_field(part)?.map_or(0..FIELDS, |index| index..index + 1);
-            let text = |field| field_text(&service.words, field, style, !request.has('h'), !request.has('H'));
+            let words = &service.words;
+            let name = |field| field_text(words, field, style, true, false);
+            let text = |field| match request.has('j') {
+                true => json(&name(field), &field_text(words, field, style, false, true)),
+                false => field_text(words, field, style, !request.has('h'), !request.has('H')),
+            };
             fields.map(text).collect()
         }
         _ => parameters(request, service, part, &expanded),
@@ -112,6 +120,7 @@ fn parameters(
         .map(|(name, value)| {
             let name = format!("{}/{name}", service.name_space());
             let text = match () {
+                _ if request.has('j') => return json(&name, &expanded(value)),
                 _ if request.has('H') => name,
                 _ if request.has('h') => expanded(value),
                 _ => format!("{name} = {}", expanded(value)),

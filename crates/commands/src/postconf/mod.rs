@@ -26,7 +26,7 @@ const SUBJECTS: &str = "aAblmtpMFPT";
 /// Options that exclude each other, apart from the subjects.
 const EXCLUSIVE: [&str; 5] = ["denX#", "efX#", "exX#", "deoX#", "ehHX#"];
 /// What goes with an option; in Postfix's order.
-const COMPATIBLE: [(char, &str); 12] = [
+const COMPATIBLE: [(char, &str); 13] = [
     ('a', ""),
     ('A', ""),
     ('b', ""),
@@ -34,14 +34,15 @@ const COMPATIBLE: [(char, &str); 12] = [
     ('m', ""),
     ('T', ""),
     ('t', ""),
-    ('p', "eX#fhCxdnoH"),
-    ('M', "eX#fox"),
-    ('F', "efhoxH"),
-    ('P', "eXfhoxH"),
-    ('C', "pdn"),
+    ('p', "eX#fhCxdnoHj"),
+    ('M', "eX#foxj"),
+    ('F', "efhoxHj"),
+    ('P', "eXfhoxHj"),
+    ('j', "pMFPCdnox"),
+    ('C', "pdnj"),
 ];
 /// The order in which messages name options.
-const NAMING: &str = "aAbCdefFhHlmMnopPtTxX#";
+const NAMING: &str = "aAbCdefFhHjlmMnopPtTxX#";
 
 /// Lookup table types, as `-m` lists them.
 const MAP_TYPES: [&str; 23] = [
@@ -76,7 +77,8 @@ struct Request {
     /// The option letters given, with `p` and `e` where they are understood.
     letters: String,
     directory: Option<String>,
-    overrides: Vec<(String, String)>,
+    /// `name=value`, not yet taken apart.
+    overrides: Vec<String>,
     classes: Classes,
     tls_mode: String,
     operands: Vec<String>,
@@ -112,6 +114,7 @@ pub(crate) fn main(program: &Program) -> Run {
     if request.has_any("eX#") {
         edit::run(program, &request)?;
     } else if request.has('m') {
+        instance::Instance::open(program, request.directory.as_deref())?.common(program)?;
         MAP_TYPES.iter().for_each(|name| output.line(name));
     } else if request.has('l') {
         ["flock", "fcntl", "dotlock"].iter().for_each(|name| output.line(name));
@@ -135,7 +138,7 @@ impl Request {
     fn parse(program: &Program) -> Result<Request, Fatal> {
         let parsed = getopt::parse(&program.text_args(), OPTIONS);
         if let Some(complaint) = &parsed.complaint {
-            eprintln!("{}: {complaint}", program.name);
+            program.complain(complaint);
             return Err(Fatal::new(format!("usage: {}{USAGE}", program.name)));
         }
         let mut request = Request { operands: parsed.operands, ..Request::default() };
@@ -151,7 +154,7 @@ impl Request {
         match letter {
             'c' => self.directory = Some(value),
             'C' => self.classes = Classes::parse(&value)?,
-            'o' => self.overrides.push(parse_override(&value)?),
+            'o' => self.overrides.push(value),
             'T' if self.has('T') => return Err(Fatal::new("At most one -T <mode> option may be specified")),
             'T' => self.tls_mode = value,
             'b' | 't' if self.has_any("bt") => return Err(Fatal::new("specify one of -b and -t")),
@@ -218,11 +221,9 @@ impl Classes {
     }
 }
 
-fn parse_override(text: &str) -> Result<(String, String), Fatal> {
+fn parse_override(text: &str) -> Result<(&str, &str), Fatal> {
     let parsed = params::word::name_value(text);
-    let (name, value) =
-        parsed.map_err(|why| Fatal::new(format!("invalid parameter override: {text}: {why}")))?;
-    Ok((name.to_string(), value.to_string()))
+    parsed.map_err(|why| Fatal::new(format!("invalid parameter override: {text}: {why}")))
 }
 
 /// What is read for showing, and what its names mean.
@@ -245,10 +246,12 @@ impl Files {
             master = read_master(program, &master_path, &mut sources)?;
         }
         if !request.has('d') {
-            main = read_main(program, &format!("{directory}/main.cf"), &mut sources)?;
-            let given = named.iter().map(|dir| ("config_directory", dir.as_str()));
-            given.for_each(|(name, value)| main.set(name, value));
-            request.overrides.iter().for_each(|(name, value)| main.set(name, value));
+            let given: Vec<_> = named.iter().map(|dir| ("config_directory", dir.as_str())).collect();
+            main = read_main(program, &given, &format!("{directory}/main.cf"), &mut sources)?;
+            for text in &request.overrides {
+                let (name, value) = parse_override(text)?;
+                main.set(name, value);
+            }
         }
         if !master_is_needed {
             match read_master(program, &master_path, &mut sources) {
@@ -257,7 +260,7 @@ impl Files {
                 Err(fatal) => program.warning(&fatal.message),
             }
         }
-        let mut host = instance::host_facts(program, DEFAULT_DIRECTORY);
+        let mut host = instance::host_facts(&program.name, DEFAULT_DIRECTORY);
         host.config_directory = DEFAULT_DIRECTORY.to_string();
         let names = Names::new(&master);
         let view = instance::complete(View::new(Config { main, master, host }));
@@ -285,9 +288,14 @@ impl Files {
     }
 }
 
-fn read_main(program: &Program, path: &str, sources: &mut HashMap<String, Vec<u8>>) -> Result<MainCf, Fatal> {
+fn read_main(
+    program: &Program,
+    given: &[(&str, &str)],
+    path: &str,
+    sources: &mut HashMap<String, Vec<u8>>,
+) -> Result<MainCf, Fatal> {
     let bytes = instance::read_file(path)?;
-    let (main, mistakes) = MainCf::parse(path, &bytes);
+    let (main, mistakes) = MainCf::parse_over(given, path, &bytes);
     sources.insert(path.to_string(), bytes);
     instance::say_all(program, &mistakes, sources)?;
     Ok(main)
@@ -355,7 +363,7 @@ mod tests {
 
     fn check(args: &[&str]) -> Result<String, String> {
         let args = args.iter().map(|a| a.into()).collect();
-        let parsed = Request::parse(&Program::new("postconf".into(), args, 1));
+        let parsed = Request::parse(&Program::new("postconf".into(), args, 1, crate::program::Voice::Stderr));
         parsed.map(|r| r.letters).map_err(|f| f.message)
     }
 
@@ -375,7 +383,6 @@ mod tests {
             (&["-#", "a=b"], Err("specify one of -e -#")),
             (&["-a", "-M"], Err("specify one of -a -M")),
             (&["-e"], Err("-e requires name=value argument")),
-            (&["-o", "foo", "x"], Err("invalid parameter override: foo: missing '=' after attribute name")),
             (&["-C", "foo"], Err("unknown -C option value \"foo\" in \"foo\"")),
             (&["-hH"], Err("specify one of -h -H")),
             (&["-P#", "a/b/c"], Err("with option -P, do not specify -#")),

@@ -21,3 +21,19 @@ impl Output {
         }
     }
 }
+
+/// `{"name": "value"}`, as Postfix 3.11 prints it.
+pub(crate) fn json(name: &str, value: &str) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    format!("{{{}: {}}}", quoted(name), quoted(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects() {
+        assert_eq!(json("a/unix", "x \"y\"\\"), r#"{"a/unix": "x \"y\"\\"}"#);
+    }
+}

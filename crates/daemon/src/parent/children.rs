@@ -25,11 +25,15 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a worker as `mail_owner`. It has no descriptors but its sockets and this process's output.
-    pub(crate) fn start(owner: Option<Owner>) -> io::Result<Worker> {
+    pub(crate) fn start(owner: Option<Owner>, config_directory: &str) -> io::Result<Worker> {
         let (orders, their_orders) = ipc::pair()?;
         let (requests, their_requests) = ipc::pair()?;
         let mut command = Command::new(THIS_PROGRAM);
-        command.arg0("oxipost-worker").arg(roles::WORKER).stdin(Stdio::from(their_orders));
+        command
+            .arg0("oxipost-worker")
+            .arg(roles::WORKER)
+            .arg(config_directory)
+            .stdin(Stdio::from(their_orders));
         if let Some(owner) = owner {
             // The uid makes the standard library drop all supplementary groups as well.
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());

@@ -60,11 +60,18 @@ struct Files {
     master_cf: OwnedFd,
 }
 
+/// All that a reload replaces.
+struct Configuration {
+    settings: Settings,
+    files: Files,
+    listeners: Listeners,
+}
+
 /// What the parent waits for.
 enum State {
     /// The worker's answer to a configuration: the first one, or that of a reload (what was in force before it is kept).
     Configuring {
-        previous: Option<(Settings, Files, Listeners)>,
+        previous: Option<Box<Configuration>>,
     },
     Running,
     /// Until when the worker may finish.
@@ -258,7 +265,7 @@ impl Parent {
     }
 
     fn start_worker(&mut self) -> std::io::Result<()> {
-        self.worker = Some(Worker::start(self.settings.owner)?);
+        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory)?);
         self.started = Instant::now();
         self.send_configuration()?;
         self.state = State::Configuring { previous: None };
@@ -295,7 +302,8 @@ impl Parent {
                 let settings = std::mem::replace(&mut self.settings, settings);
                 let files = std::mem::replace(&mut self.files, files);
                 let listeners = std::mem::replace(&mut self.listeners, listeners);
-                self.state = State::Configuring { previous: Some((settings, files, listeners)) };
+                let previous = Configuration { settings, files, listeners };
+                self.state = State::Configuring { previous: Some(Box::new(previous)) };
                 if let Err(e) = self.send_configuration() {
                     self.log.error(format_args!("telling the worker: {e}"));
                 }
@@ -333,7 +341,8 @@ impl Parent {
                 None
             }
             (State::Configuring { previous }, orders::Answer::Rejected { why, .. }) => {
-                let Some((settings, files, listeners)) = previous else { return Some(Step::Rejected(why)) };
+                let Some(previous) = previous else { return Some(Step::Rejected(why)) };
+                let Configuration { settings, files, listeners } = *previous;
                 (self.settings, self.files, self.listeners) = (settings, files, listeners);
                 self.refuse_reload(&why);
                 None
@@ -379,6 +388,7 @@ impl Parent {
     fn grant(&self, request: &Request) -> Result<OwnedFd, Refusal> {
         match request {
             Request::OpenFile(path) => self.settings.rights.open(path).map(OwnedFd::from),
+            Request::OpenLog => self.settings.open_log().map_err(|why| Refusal { errno: 0, why }),
             Request::MailboxProcess { user } => {
                 let grant = self.settings.rights.mailbox(user).map_err(|why| Refusal { errno: 0, why })?;
                 // Its end is reaped by SIGCHLD; nothing waits for it.
@@ -403,7 +413,7 @@ fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), Strin
     mistakes.extend(master.diagnostics());
     let mut ignored = Vec::new();
     let daemon_directory = instance.view.get(params::p::daemon_directory, &mut ignored);
-    mistakes.extend(master.unknown_programs(&daemon_directory, settings::PROGRAMS));
+    mistakes.extend(master.unknown_programs(&daemon_directory, params::master_cf::PROGRAMS));
     let settings = Settings::read(&instance.view, &mut mistakes);
     let (fatal, other): (Vec<&Diagnostic>, Vec<&Diagnostic>) = mistakes.iter().partition(|d| d.is_fatal());
     for diagnostic in other.iter().filter(|d| d.severity == params::Severity::Warning) {

@@ -5,38 +5,8 @@ use nix::unistd::{Gid, Group, Uid, User, geteuid};
 use params::{Diagnostic, Service, ServiceKind, View, p};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-
-/// The programs a master.cf may name. Others are an error with its line, never skipped.
-pub(crate) const PROGRAMS: &[&str] = &[
-    "smtpd",
-    "pickup",
-    "cleanup",
-    "qmgr",
-    "tlsmgr",
-    "trivial-rewrite",
-    "bounce",
-    "verify",
-    "flush",
-    "proxymap",
-    "smtp",
-    "lmtp",
-    "showq",
-    "error",
-    "discard",
-    "local",
-    "virtual",
-    "pipe",
-    "anvil",
-    "scache",
-    "postlogd",
-    "spawn",
-    "postscreen",
-    "dnsblog",
-    "tlsproxy",
-    "oqmgr",
-    "qmqpd",
-];
 
 /// The parent's part of the configuration.
 pub(crate) struct Settings {
@@ -47,6 +17,8 @@ pub(crate) struct Settings {
     /// The addresses of each inet service: `name/type` of master.cf and where it listens.
     pub inet: Vec<(String, BTreeSet<SocketAddr>)>,
     pub rights: Rights,
+    maillog_file: String,
+    maillog_file_prefixes: Vec<String>,
 }
 
 /// The user that the worker runs as.
@@ -68,7 +40,14 @@ impl Settings {
             owner,
             inet: read_inet(view, mistakes),
             rights: Rights::read(view, mistakes),
+            maillog_file: view.get(p::maillog_file, mistakes),
+            maillog_file_prefixes: view.get(p::maillog_file_prefixes, mistakes),
         }
+    }
+
+    /// `maillog_file`, opened for the worker, which may not open it itself.
+    pub(crate) fn open_log(&self) -> Result<OwnedFd, String> {
+        logger::open_maillog_file(&self.maillog_file, &self.maillog_file_prefixes).map(OwnedFd::from)
     }
 }
 

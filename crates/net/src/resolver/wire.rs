@@ -254,11 +254,9 @@ impl<'a> Found<'a> {
 
 /// RFC 2308 5: the lesser of the SOA record's TTL and its MINIMUM field.
 fn negative_ttl(message: &Message<&[u8]>) -> Result<Option<u32>, ParseError> {
-    for record in message.authority()?.limit_to_in::<Soa<ParsedName<&[u8]>>>() {
-        let record = record?;
-        return Ok(Some(record.ttl().as_secs().min(record.data().minimum().as_secs())));
-    }
-    Ok(None)
+    let mut authorities = message.authority()?.limit_to_in::<Soa<ParsedName<&[u8]>>>();
+    let soa = authorities.next().transpose()?;
+    Ok(soa.map(|soa| soa.ttl().as_secs().min(soa.data().minimum().as_secs())))
 }
 
 fn read_data<'a>(record: ParsedRecord<'a, &'a [u8]>, kind: Kind) -> Result<Option<Record>, ParseError> {

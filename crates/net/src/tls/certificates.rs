@@ -1,6 +1,7 @@
 //! Certificates, keys and authorities: read from files, which the parent opens, and read again when they change.
 
 use super::SetupError;
+use crate::dial::error_text;
 use crate::watch::Stamp;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslContextBuilder, SslFiletype};
@@ -129,9 +130,7 @@ impl CertificateFiles {
         };
         let mut chains = Chains::default();
         for (path, name) in self.chain_files.iter().zip(&names) {
-            let pem =
-                self.read(path).map_err(|error| error.under(format!("error opening chain file: {name}")));
-            pem.and_then(|pem| chains.add_file(&pem, name)).map_err(at_end)?;
+            self.read(path).and_then(|pem| chains.add_file(&pem, name)).map_err(at_end)?;
         }
         chains.finish(&names.join(", ")).map_err(at_end)
     }
@@ -151,8 +150,14 @@ impl CertificateFiles {
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, SetupError> {
         let mut content = Vec::new();
-        (self.open_file)(path)?.take(FILE_LIMIT).read_to_end(&mut content)?;
-        Ok(content)
+        let opened = (self.open_file)(path).and_then(|file| file.take(FILE_LIMIT).read_to_end(&mut content));
+        match opened {
+            Ok(_) => Ok(content),
+            Err(error) => {
+                let (path, error) = (path.display(), error_text(&error));
+                Err(SetupError::new(format!("open {path}: {error}")))
+            }
+        }
     }
 }
 
@@ -177,6 +182,10 @@ impl Certificates {
             store.set_default_paths()?;
         }
         Ok(())
+    }
+
+    pub(super) fn have_no_files(&self) -> bool {
+        self.stamps.is_empty()
     }
 
     pub(super) fn authorities(&self) -> &[X509] {
@@ -204,9 +213,18 @@ struct Chains {
 
 struct OpenChain {
     key: PKey<Private>,
-    /// For texts: which object of which file.
-    key_at: (usize, String),
+    key_at: Place,
     certificates: Vec<X509>,
+}
+
+/// For texts: which object of which file.
+type Place = (usize, String);
+
+/// Postfix has other words for the same flaw in the midst of the files and at their end.
+enum Unfinished {
+    NoCertificate(Place),
+    Mismatch(Place),
+    Other(SetupError),
 }
 
 impl Chains {
@@ -237,7 +255,18 @@ impl Chains {
     }
 
     fn add_key(&mut self, block: &[u8], number: usize, name: &str) -> Result<(), SetupError> {
-        self.close()?;
+        self.close().map_err(|unfinished| {
+            let failed = "error loading certificate chain: key at index";
+            match unfinished {
+                Unfinished::NoCertificate((number, name)) => {
+                    SetupError::new(format!("{failed} {number} in {name} not followed by a certificate"))
+                }
+                Unfinished::Mismatch((number, name)) => {
+                    SetupError::new(format!("{failed} {number} in {name} does not match the certificate"))
+                }
+                Unfinished::Other(error) => error,
+            }
+        })?;
         let key = PKey::private_key_from_pem_callback(block, no_password).map_err(|error| {
             SetupError::from(error)
                 .under(format!("error loading private key (PEM object number {number}) from {name}"))
@@ -247,22 +276,15 @@ impl Chains {
     }
 
     /// The chain that was begun is whole when another key or the end comes.
-    fn close(&mut self) -> Result<(), SetupError> {
-        let Some(OpenChain { key, key_at: (number, name), certificates }) = self.open.take() else {
-            return Ok(());
-        };
+    fn close(&mut self) -> Result<(), Unfinished> {
+        let Some(OpenChain { key, key_at, certificates }) = self.open.take() else { return Ok(()) };
         let mut certificates = certificates.into_iter();
-        let Some(certificate) = certificates.next() else {
-            return Err(SetupError::new(format!(
-                "error loading certificate chain: key at index {number} in {name} not followed by a certificate"
-            )));
-        };
+        let Some(certificate) = certificates.next() else { return Err(Unfinished::NoCertificate(key_at)) };
         if !fits(&key, &certificate) {
-            return Err(SetupError::new(format!(
-                "error loading certificate chain: key at index {number} in {name} does not match the certificate"
-            )));
+            return Err(Unfinished::Mismatch(key_at));
         }
-        self.done.push(Identity { certificate, key, chain: stack(certificates)? });
+        let chain = stack(certificates).map_err(Unfinished::Other)?;
+        self.done.push(Identity { certificate, key, chain });
         Ok(())
     }
 
@@ -270,7 +292,15 @@ impl Chains {
         if self.done.is_empty() && self.open.is_none() {
             return Err(SetupError::new(format!("No PEM data in {names}")));
         }
-        self.close()?;
+        self.close().map_err(|unfinished| match unfinished {
+            Unfinished::NoCertificate((number, name)) => {
+                SetupError::new(format!("No certs for key at index {number} in {name}"))
+            }
+            Unfinished::Mismatch((number, name)) => {
+                SetupError::new(format!("key at index {number} in {name} does not match next certificate"))
+            }
+            Unfinished::Other(error) => error,
+        })?;
         Ok(self.done)
     }
 }
@@ -301,6 +331,14 @@ fn pem_blocks(pem: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
         let label = pem[at + BEGIN.len()..].split(|b| *b == b'-').next()?;
         Some((std::str::from_utf8(label).ok()?, &pem[at..]))
     })
+}
+
+/// Reads any octets as a chain file.
+pub fn fuzz_certificates(data: &[u8]) {
+    let mut chains = Chains::default();
+    if chains.add_file(data, "fuzz").is_ok() {
+        let _ = chains.finish("fuzz");
+    }
 }
 
 #[cfg(test)]

@@ -253,10 +253,16 @@ impl ClientPolicy {
                 "hostname" => (server.host, false),
                 _ => pattern.strip_prefix('.').map_or((pattern.as_str(), false), |name| (name, true)),
             };
-            if !name.is_empty() {
-                let dot = if is_parent { "." } else { "" };
-                sys::tls::add_host(param, &format!("{dot}{}", to_ascii(name)))?;
-                has_names = true;
+            if name.is_empty() {
+                continue;
+            }
+            has_names = true;
+            match name.parse::<IpAddr>() {
+                Ok(address) if !is_parent => param.set_ip(address)?,
+                _ => sys::tls::add_host(
+                    param,
+                    &format!("{}{}", if is_parent { "." } else { "" }, to_ascii(name)),
+                )?,
             }
         }
         Ok(has_names)

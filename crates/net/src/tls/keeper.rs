@@ -30,9 +30,8 @@ impl Keeper {
         }
         let keeper = self.clone();
         // the parent that opens files may be slow
-        match spawn_blocking(move || keeper.look()).await {
-            Ok(Err(error)) => error.warnings.into_iter().for_each(warn),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = spawn_blocking(move || keeper.look()).await {
+            error.warnings.into_iter().for_each(warn);
         }
         self.kept()
     }
@@ -49,7 +48,7 @@ impl Keeper {
     /// Unless it is time to look; then only one caller is told so.
     fn fresh(&self) -> Option<Arc<Certificates>> {
         self.with_kept(|kept| {
-            if kept.looked.elapsed() < LOOK_EVERY {
+            if kept.certificates.have_no_files() || kept.looked.elapsed() < LOOK_EVERY {
                 return Some(kept.certificates.clone());
             }
             kept.looked = Instant::now();

@@ -15,7 +15,7 @@ mod sessions;
 mod summary;
 mod verify;
 
-pub use certificates::{CertificateFiles, CertificatePair, OpenFile};
+pub use certificates::{CertificateFiles, CertificatePair, OpenFile, fuzz_certificates};
 pub use ciphers::{CipherLists, InvalidCiphers};
 pub use client::{ClientLevel, ClientPolicy, ClientSettings, ClientTls, ServerIdentity};
 pub use handshake::Cause;

@@ -2,6 +2,7 @@
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslVersion};
+use std::fmt;
 use std::str::FromStr;
 
 /// The TLS versions that may be spoken.
@@ -14,9 +15,15 @@ pub struct Protocols {
     highest: Option<usize>,
 }
 
-/// A list that makes no sense; the parameter's value.
+/// A list that makes no sense: the parameter's value. Prints Postfix's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidProtocols(pub String);
+
+impl fmt::Display for InvalidProtocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invalid TLS protocol list \"{}\"", self.0)
+    }
+}
 
 /// Name, number on the wire, version (SSLv2 is gone from OpenSSL), and what switches it off.
 const VERSIONS: [(&str, u16, Option<SslVersion>, SslOptions); 6] = [

@@ -7,11 +7,12 @@ use super::verify::Verification;
 use super::{CertificateFiles, CommonOptions, Protocols, Role, SetupError, TlsError, TlsSummary};
 use crate::Stream;
 use openssl::dh::Dh;
+use openssl::pkey::Params;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
 };
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,10 +67,11 @@ struct Current {
 
 impl ServerTls {
     /// Reads the files. Without a certificate only anonymous ciphers are left (`smtpd_tls_cert_file = none`).
-    pub fn new(settings: ServerSettings) -> Result<ServerTls, SetupError> {
+    /// `warn` gets what is wrong and not fatal.
+    pub fn new(settings: ServerSettings, warn: impl Fn(String)) -> Result<ServerTls, SetupError> {
         let keeper = Arc::new(Keeper::new(settings.files.clone())?);
         let tls = ServerTls { keeper, settings, current: Mutex::new(None) };
-        tls.context(&tls.keeper.kept())?;
+        tls.context(&tls.keeper.kept(), warn)?;
         Ok(tls)
     }
 
@@ -85,7 +87,7 @@ impl ServerTls {
         let twice = || SetupError::new("TLS is active already".into());
         let socket = stream.into_plain_socket().map_err(|_| twice())?;
         let certificates = self.keeper.latest(&warn).await;
-        let context = self.context(&certificates)?;
+        let context = self.context(&certificates, warn)?;
         let mut ssl = Ssl::new(&context).map_err(SetupError::from)?;
         let mode = if self.settings.ask_ccert { SslVerifyMode::PEER } else { SslVerifyMode::NONE };
         let verification = Verification::watch(&mut ssl, mode);
@@ -95,7 +97,16 @@ impl ServerTls {
         Ok((Stream::tls(stream), summary))
     }
 
-    fn context(&self, certificates: &Arc<Certificates>) -> Result<SslContext, SetupError> {
+    #[cfg(test)]
+    pub(super) fn look_at_files(&self) {
+        self.keeper.look_at_once();
+    }
+
+    fn context(
+        &self,
+        certificates: &Arc<Certificates>,
+        warn: impl Fn(String),
+    ) -> Result<SslContext, SetupError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = &*current
             && Arc::ptr_eq(&current.certificates, certificates)
@@ -103,7 +114,7 @@ impl ServerTls {
         {
             return Ok(current.context.clone());
         }
-        let context = self.build(certificates)?;
+        let context = self.build(certificates, warn)?;
         *current = Some(Current {
             certificates: certificates.clone(),
             context: context.clone(),
@@ -112,7 +123,7 @@ impl ServerTls {
         Ok(context)
     }
 
-    fn build(&self, certificates: &Certificates) -> Result<SslContext, SetupError> {
+    fn build(&self, certificates: &Certificates, warn: impl Fn(String)) -> Result<SslContext, SetupError> {
         let settings = &self.settings;
         let mut builder = SslContext::builder(SslMethod::tls_server())?;
         settings.common.apply(&mut builder, settings.protocols)?;
@@ -130,18 +141,30 @@ impl ServerTls {
                 builder.add_client_ca(authority)?;
             }
         }
-        self.set_dh(&mut builder)?;
+        self.set_dh(&mut builder, warn)?;
         self.set_sessions(&mut builder)?;
         Ok(builder.build())
     }
 
-    fn set_dh(&self, builder: &mut SslContextBuilder) -> Result<(), SetupError> {
-        let Some(path) = &self.settings.dh_param_file else {
-            return Ok(sys::tls::use_automatic_dh(builder)?);
-        };
+    fn set_dh(&self, builder: &mut SslContextBuilder, warn: impl Fn(String)) -> Result<(), SetupError> {
+        if let Some(path) = &self.settings.dh_param_file {
+            match self.read_dh(path) {
+                Ok(parameters) => return Ok(builder.set_tmp_dh(&parameters)?),
+                Err(error) => {
+                    let path = path.display();
+                    for text in error.warnings {
+                        warn(format!("DH parameter file \"{path}\": {text} -- using compiled-in defaults"));
+                    }
+                }
+            }
+        }
+        Ok(sys::tls::use_automatic_dh(builder)?)
+    }
+
+    fn read_dh(&self, path: &Path) -> Result<Dh<Params>, SetupError> {
         let mut pem = Vec::new();
         (self.settings.files.open_file)(path)?.take(DH_FILE_LIMIT).read_to_end(&mut pem)?;
-        Ok(builder.set_tmp_dh(&*Dh::params_from_pem(&pem)?)?)
+        Ok(Dh::params_from_pem(&pem)?)
     }
 
     fn set_sessions(&self, builder: &mut SslContextBuilder) -> Result<(), SetupError> {

@@ -16,10 +16,13 @@ const SESSION_LIMIT: usize = 2000;
 static KEY: LazyLock<Result<Index<Ssl, String>, ErrorStack>> = LazyLock::new(Ssl::new_ex_index);
 
 /// The sessions of one context.
-pub(super) struct SessionCache {
+pub(super) struct SessionCache(Mutex<Shelf<Arc<Session>>>);
+
+/// Things by key that grow old.
+struct Shelf<T> {
     /// `smtp_tls_session_cache_timeout`.
     timeout: Duration,
-    sessions: Mutex<HashMap<String, (Arc<Session>, Instant)>>,
+    things: HashMap<String, (T, Instant)>,
 }
 
 impl SessionCache {
@@ -29,13 +32,12 @@ impl SessionCache {
         timeout: Duration,
     ) -> Result<Arc<SessionCache>, ErrorStack> {
         let index = (*KEY).clone()?;
-        let cache = Arc::new(SessionCache { timeout, sessions: Mutex::default() });
+        let cache = Arc::new(SessionCache(Mutex::new(Shelf { timeout, things: HashMap::new() })));
         context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-        // sessions hold the context, and the context holds this callback
-        let weak = Arc::downgrade(&cache);
+        let keeping = cache.clone();
         context.set_new_session_callback(move |ssl, session| {
-            if let (Some(cache), Some(key)) = (weak.upgrade(), ssl.ex_data(index)) {
-                cache.put(key.clone(), Session::new(ssl, session));
+            if let (Some(key), Some(session)) = (ssl.ex_data(index), Session::copy_of(&session)) {
+                keeping.shelf().put(key.clone(), Arc::new(session), Instant::now());
             }
         });
         Ok(cache)
@@ -43,8 +45,8 @@ impl SessionCache {
 
     /// Offers the server its last session, and will keep the one that comes.
     pub(super) fn offer(&self, ssl: &mut SslRef, key: String) {
-        let known = self.sessions().get(&key).filter(|(_, at)| at.elapsed() < self.timeout).cloned();
-        if let Some((session, _)) = known {
+        let known = self.shelf().get(&key, Instant::now());
+        if let Some(session) = known {
             // one that OpenSSL will not have is replaced by the next
             session.offer(ssl);
         }
@@ -55,21 +57,61 @@ impl SessionCache {
 
     /// The server did not like it.
     pub(super) fn forget(&self, key: &str) {
-        self.sessions().remove(key);
+        self.shelf().things.remove(key);
     }
 
-    fn put(&self, key: String, session: Session) {
-        let mut sessions = self.sessions();
-        if sessions.len() >= SESSION_LIMIT && !sessions.contains_key(&key) {
-            sessions.retain(|_, (_, at)| at.elapsed() < self.timeout);
-            if sessions.len() >= SESSION_LIMIT {
-                sessions.clear();
+    fn shelf(&self) -> MutexGuard<'_, Shelf<Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Shelf<T> {
+    fn get(&self, key: &str, now: Instant) -> Option<T> {
+        self.things.get(key).filter(|(_, since)| now - *since < self.timeout).map(|(thing, _)| thing.clone())
+    }
+
+    /// When it is full and nothing is old, all go: they are only worth a handshake each.
+    fn put(&mut self, key: String, thing: T, now: Instant) {
+        if self.things.len() >= SESSION_LIMIT && !self.things.contains_key(&key) {
+            self.things.retain(|_, (_, since)| now - *since < self.timeout);
+            if self.things.len() >= SESSION_LIMIT {
+                self.things.clear();
             }
         }
-        sessions.insert(key, (Arc::new(session), Instant::now()));
+        self.things.insert(key, (thing, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_grow_old() {
+        let mut shelf = Shelf { timeout: Duration::from_secs(10), things: HashMap::new() };
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        shelf.put("a".into(), 1, at(0));
+        assert_eq!(
+            (shelf.get("a", at(9)), shelf.get("a", at(10)), shelf.get("b", at(0))),
+            (Some(1), None, None)
+        );
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<String, (Arc<Session>, Instant)>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn it_is_bounded_and_old_ones_go_first() {
+        let mut shelf = Shelf { timeout: Duration::from_secs(10), things: HashMap::new() };
+        let now = Instant::now();
+        for n in 0..SESSION_LIMIT - 1 {
+            shelf.put(n.to_string(), n, now);
+        }
+        let later = now + Duration::from_secs(9);
+        shelf.put("young".into(), 1, later);
+        shelf.put("younger".into(), 2, now + Duration::from_secs(10));
+        assert_eq!((shelf.things.len(), shelf.get("young", later)), (2, Some(1)));
+        for n in 0..3 * SESSION_LIMIT {
+            shelf.put(n.to_string(), n, later);
+            assert!(shelf.things.len() <= SESSION_LIMIT);
+        }
     }
 }

@@ -279,7 +279,7 @@ fn text_of(name: &X509NameRef, nid: Nid) -> Option<String> {
 fn fingerprints(certificate: &X509Ref, digest: &str) -> Option<(String, String)> {
     let digest = MessageDigest::from_name(digest)?;
     let of_certificate = certificate.digest(digest).ok()?;
-    let key = certificate.public_key().ok()?.public_key_to_der().ok()?;
+    let key = sys::tls::public_key_der(certificate)?;
     let of_key = openssl::hash::hash(digest, &key).ok()?;
     Some((colons(&of_certificate), colons(&of_key)))
 }

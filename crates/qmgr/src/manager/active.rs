@@ -1,5 +1,6 @@
 //! A message that is being worked on, from reading it to the end of the pass over its recipients.
 
+use super::routing::extra;
 use crate::agent::Success;
 use crate::backlog::Flush;
 use crate::notice::Entry;
@@ -16,6 +17,7 @@ pub(super) struct Active {
     pub(super) is_force_expired: bool,
     /// The sender was told of the delay.
     pub(super) is_warned: bool,
+    pub(super) trace: Trace,
     /// The first recipient that was not looked at yet, and how many pending ones follow it.
     next: usize,
     pub(super) unread: usize,
@@ -35,6 +37,20 @@ pub(super) struct Pass {
     pub(super) bounced: Vec<Entry>,
     /// Delivered, and to be told.
     pub(super) succeeded: Vec<Entry>,
+    /// Whatever became of it, for the report that `sendmail -v` or `-bv` asked for.
+    pub(super) traced: Vec<Entry>,
+}
+
+/// What sort of message it is (Postfix's attribute `trace_flags`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trace {
+    Mail,
+    /// Mail whose sender wants a report of every recipient's first attempt (`sendmail -v`).
+    Recorded,
+    /// A probe whose sender wants the same (`sendmail -bv`).
+    UserProbe,
+    /// A probe of address verification.
+    ServerProbe,
 }
 
 /// Which deliveries the sender wants to be told of.
@@ -42,16 +58,41 @@ pub(super) struct Pass {
 pub(super) struct Curiosity {
     /// `confirm_delay_cleared`, and there was a delay.
     pub(super) is_delay_cleared: bool,
+    pub(super) trace: Trace,
+}
+
+impl Trace {
+    const SERVER_PROBE: u32 = 1 << 8;
+    const USER_PROBE: u32 = 1 << 9;
+    const RECORD: u32 = 1 << 10;
+
+    fn of(stored: &Stored) -> Trace {
+        let text = extra(stored, "trace_flags").and_then(|value| std::str::from_utf8(value).ok());
+        let flags: u32 = text.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let is_first_pass = stored.outcomes.iter().all(Option::is_none);
+        match flags {
+            flags if flags & Trace::SERVER_PROBE != 0 => Trace::ServerProbe,
+            flags if flags & Trace::USER_PROBE != 0 => Trace::UserProbe,
+            flags if flags & Trace::RECORD != 0 && is_first_pass => Trace::Recorded,
+            _ => Trace::Mail,
+        }
+    }
+
+    pub(super) fn is_probe(self) -> bool {
+        matches!(self, Trace::UserProbe | Trace::ServerProbe)
+    }
 }
 
 impl Active {
     pub(super) fn new(stored: Arc<Stored>, since: Time, flush: Flush, is_warned: bool) -> Active {
         let unread = (0..stored.outcomes.len()).filter(|r| is_pending(&stored, *r)).count();
         let pass = Pass { bounced: untold(&stored), ..Pass::default() };
+        let trace = Trace::of(&stored);
         Active {
             stored,
             since,
             flush,
+            trace,
             is_force_expired: false,
             is_warned,
             next: 0,
@@ -99,10 +140,17 @@ impl Pass {
         self.deferred.append(&mut other.deferred);
         self.bounced.append(&mut other.bounced);
         self.succeeded.append(&mut other.succeeded);
+        self.traced.append(&mut other.traced);
     }
 
     /// Files what became of a recipient, or of a member of one.
     pub(super) fn file(&mut self, entry: Entry, recipient: &Recipient, curiosity: Curiosity) {
+        match curiosity.trace {
+            Trace::ServerProbe => return,
+            Trace::UserProbe => return self.traced.push(entry),
+            Trace::Recorded => self.traced.push(entry.clone()),
+            Trace::Mail => {}
+        }
         match entry.outcome.fate {
             Fate::Deferred => self.deferred.push(entry),
             Fate::Bounced => self.bounced.push(entry),

@@ -49,8 +49,7 @@ impl Manager {
             return;
         }
         if let Some(asked) = self.loading.get_mut(&id) {
-            let is_undone = action == Admin::Release || action == Admin::Requeue;
-            *asked = if is_undone { None } else { Some(action) };
+            *asked = Some(action);
         } else if let Some(&key) = self.active_of.get(&id) {
             self.doom(key, action);
         } else {

@@ -4,7 +4,7 @@
 //! given up but not told yet stays `Bounced` in the spool, and is told at the next pass.
 
 use super::Event;
-use super::active::{Active, Pass};
+use super::active::{Active, Pass, Trace};
 use super::routing::{extra, verp_sender};
 use crate::notice::{Entry, Plan, Prepared};
 use crate::scheduler::MessageKey;
@@ -34,7 +34,7 @@ pub(super) fn needs_telling(active: &Active, setup: &Setup, now: Time) -> bool {
         && (active.is_force_expired
             || settings.is_expired(envelope.arrival, envelope.sender.is_null(), now)
             || !active.is_warned && settings.is_warning_due(envelope.arrival, now));
-    !pass.bounced.is_empty() || !pass.succeeded.is_empty() || is_late
+    !pass.bounced.is_empty() || !pass.succeeded.is_empty() || !pass.traced.is_empty() || is_late
 }
 
 /// Tells, and decides. Sends the decision even if it is dropped half-way.
@@ -65,6 +65,7 @@ pub(super) struct Telling {
     pub(super) pass: Pass,
     pub(super) is_force_expired: bool,
     pub(super) is_warned: bool,
+    pub(super) trace: Trace,
     pub(super) now: Time,
 }
 
@@ -73,10 +74,10 @@ struct Untold;
 
 impl Telling {
     async fn tell(mut self) -> End {
-        let Pass { deferred, bounced, succeeded } = std::mem::take(&mut self.pass);
+        let Pass { deferred, bounced, succeeded, traced } = std::mem::take(&mut self.pass);
         let told = self.tell_failure(&bounced).await;
         // A report of success that is lost is no reason to keep the message.
-        let _ = self.tell_success(succeeded).await;
+        let _ = self.tell_success(succeeded, traced).await;
         let is_done = match deferred.is_empty() {
             true => true,
             false => self.tell_lateness(deferred).await,
@@ -102,11 +103,18 @@ impl Telling {
         Ok(notice)
     }
 
-    async fn tell_success(&self, entries: Vec<Entry>) -> Result<Option<QueueId>, Untold> {
+    /// Of a traced message the report is about everything; what NOTIFY=SUCCESS asks for is in it.
+    async fn tell_success(&self, entries: Vec<Entry>, traced: Vec<Entry>) -> Result<Option<QueueId>, Untold> {
+        let (entries, is_trace) = if traced.is_empty() { (entries, false) } else { (traced, true) };
         if entries.is_empty() {
             return Ok(None);
         }
-        self.send(move |s: &Setup, stored: &Stored, now| s.notices.success(stored, &entries, now)).await
+        let is_probe = self.trace.is_probe();
+        self.send(move |s: &Setup, stored: &Stored, now| match is_trace {
+            false => s.notices.success(stored, &entries, now),
+            true => s.notices.trace(stored, &entries, is_probe, now),
+        })
+        .await
     }
 
     /// Returns what has been tried for too long, or warns of the delay. True: nothing is left to try.

@@ -1,12 +1,12 @@
 //! One delivery: the agent's task, what it reports, and what is made of it when it ends, however it ends.
 
 use super::Event;
-use super::active::{Curiosity, Pass};
+use super::active::{Curiosity, Pass, Trace};
 use crate::notice::Entry;
 use crate::scheduler::{EntryKey, Feeling, Suspension};
-use crate::{Agent, Clock, Job, JobRecipient, Report, Reporter, Success, Verdict};
+use crate::{Agent, Clock, Job, JobRecipient, Probed, Report, Reporter, Success, Verdict};
 use logger::Logger;
-use mail::{Address, DsnStatus, Fate, Outcome, Recipient, Time};
+use mail::{Address, DsnStatus, Fate, Outcome, Time};
 use maillog::{Delays, Delivery as Line};
 use spool::{Spool, Stored};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,16 @@ use tokio::sync::mpsc::UnboundedSender;
 const SUSPENDED: &str = "delivery temporarily suspended: ";
 const UNKNOWN_ERROR: &str = "unknown mail transport error";
 
-/// Runs the agent. Whether it returns, panics or is dropped, the manager hears of the end, and no recipient is left out.
-pub(super) async fn run(agent: Arc<dyn Agent>, job: Job, ending: Ending) {
+/// Runs the agent. Whether it returns, panics, hangs or is dropped, the manager hears of the end, and no recipient is left out.
+pub(super) async fn run(agent: Arc<dyn Agent>, job: Job, daemon_timeout: Duration, ending: Ending) {
     let mut ending = ending;
-    ending.verdict = Some(agent.deliver(job).await);
+    match tokio::time::timeout(daemon_timeout, agent.deliver(job)).await {
+        Ok(verdict) => ending.verdict = Some(verdict),
+        Err(_) => {
+            let Filing { log, stored, .. } = &ending.delivery.filing;
+            log.warning(format_args!("{}: delivery ended after daemon_timeout", stored.id));
+        }
+    }
 }
 
 /// Sends the result when it is dropped.
@@ -52,96 +58,20 @@ impl Drop for Ending {
 
 /// The reporter of one delivery.
 pub(super) struct Delivery {
-    pub(super) spool: Arc<dyn Spool>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) log: Logger,
-    pub(super) soft_bounce: bool,
-    pub(super) stored: Arc<Stored>,
-    /// When the message became active, and when this delivery began.
-    pub(super) since: Time,
-    pub(super) started: Time,
-    pub(super) curiosity: Curiosity,
-    pub(super) state: Mutex<State>,
+    filing: Filing,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
 }
 
-pub(super) struct State {
+struct State {
     /// Recipients without a fate.
     open: Vec<JobRecipient>,
     pass: Pass,
 }
 
-impl State {
-    pub(super) fn new(recipients: Vec<JobRecipient>) -> Mutex<State> {
-        Mutex::new(State { open: recipients, pass: Pass::default() })
-    }
-
-    fn take(&mut self, recipient: u32) -> Option<JobRecipient> {
-        let at = self.open.iter().position(|r| r.index == recipient)?;
-        Some(self.open.remove(at))
-    }
-}
-
-impl Reporter for Delivery {
-    fn report(&self, report: Report) {
-        let mut state = self.lock();
-        if let Some(recipient) = state.take(report.outcome.recipient) {
-            self.conclude(&mut state, recipient.address, report, true);
-        }
-    }
-
-    fn report_member(&self, member: Address, report: Report) {
-        let mut state = self.lock();
-        if state.open.iter().any(|r| r.index == report.outcome.recipient) {
-            self.conclude(&mut state, member, report, false);
-        }
-    }
-
-    fn settle(&self, outcome: Outcome) {
-        let mut state = self.lock();
-        let Some(recipient) = state.take(outcome.recipient) else { return };
-        self.spool.record(self.stored.id, std::slice::from_ref(&outcome), None);
-        // Members that bounced or succeeded are filed already; a deferral is the recipient's own.
-        if outcome.fate == Fate::Deferred
-            && !state.pass.deferred.iter().any(|e| e.outcome.recipient == recipient.index)
-        {
-            let (relay, success) = ("local".into(), Success::Delivered);
-            state.pass.deferred.push(Entry { address: recipient.address, outcome, relay, success });
-        }
-    }
-}
-
 impl Delivery {
-    /// Records, logs and files; in this order.
-    fn conclude(&self, state: &mut State, address: Address, report: Report, is_recorded: bool) {
-        let Report { mut outcome, relay, connection_use, setup, transfer, success } = report;
-        let is_softened = self.soft_bounce && outcome.fate == Fate::Bounced;
-        if is_softened {
-            outcome.fate = Fate::Deferred;
-            outcome.status = outcome.status.with_class(4);
-        }
-        outcome.status = fitting(outcome.status, outcome.fate);
-        if is_recorded {
-            self.spool.record(self.stored.id, std::slice::from_ref(&outcome), None);
-        }
-        let recipient = &self.stored.envelope.recipients[outcome.recipient as usize];
-        let envelope = &self.stored.envelope;
-        self.log.event(&Line {
-            id: self.stored.id,
-            to: &address,
-            original: Some(original(recipient)),
-            relay: &relay,
-            connection_use,
-            delays: Delays {
-                before_queue: self.since.since(envelope.arrival),
-                in_queue: self.started.since(self.since),
-                setup,
-                transfer,
-            },
-            dsn: outcome.status,
-            status: if is_softened { "SOFTBOUNCE" } else { status_word(outcome.fate) },
-            text: &outcome.reason,
-        });
-        state.pass.file(Entry { address, outcome, relay, success }, recipient, self.curiosity);
+    pub(super) fn new(filing: Filing, clock: Arc<dyn Clock>, recipients: Vec<JobRecipient>) -> Delivery {
+        Delivery { filing, clock, state: Mutex::new(State { open: recipients, pass: Pass::default() }) }
     }
 
     /// Defers what the agent left open, and gives what was filed.
@@ -162,8 +92,8 @@ impl Delivery {
                 diagnostic: None,
                 at: now,
             };
-            let report = Report { transfer: now.since(self.started), ..Report::new(outcome) };
-            self.conclude(&mut state, recipient.address, report, true);
+            let report = Report { transfer: now.since(self.filing.started), ..Report::new(outcome) };
+            self.filing.file(&mut state.pass, recipient.address, report, Whose::Recipient);
         }
         std::mem::take(&mut state.pass)
     }
@@ -174,45 +104,124 @@ impl Delivery {
     }
 }
 
-/// Records and logs what becomes of a recipient without an agent, as Postfix's error(8) and retry(8) do.
-pub(super) fn settle_without_agent(
-    spool: &dyn Spool,
-    log: &Logger,
-    stored: &Stored,
-    address: Address,
-    outcome: Outcome,
-    since: Time,
-) -> Entry {
-    spool.record(stored.id, std::slice::from_ref(&outcome), None);
-    let recipient = &stored.envelope.recipients[outcome.recipient as usize];
-    log.event(&Line {
-        id: stored.id,
-        to: &address,
-        original: Some(original(recipient)),
-        relay: "none",
-        connection_use: 1,
-        delays: Delays {
-            before_queue: since.since(stored.envelope.arrival),
-            in_queue: outcome.at.since(since),
-            setup: Duration::ZERO,
-            transfer: Duration::ZERO,
-        },
-        dsn: outcome.status,
-        status: status_word(outcome.fate),
-        text: &outcome.reason,
-    });
-    Entry { address, outcome, relay: "none".into(), success: Success::Delivered }
+impl State {
+    fn take(&mut self, recipient: u32) -> Option<JobRecipient> {
+        let at = self.open.iter().position(|r| r.index == recipient)?;
+        Some(self.open.remove(at))
+    }
 }
 
-fn original(recipient: &Recipient) -> &Address {
-    recipient.original.as_ref().unwrap_or(&recipient.address)
+impl Reporter for Delivery {
+    fn report(&self, report: Report) {
+        let mut state = self.lock();
+        if let Some(recipient) = state.take(report.outcome.recipient) {
+            self.filing.file(&mut state.pass, recipient.address, report, Whose::Recipient);
+        }
+    }
+
+    fn report_member(&self, member: Address, report: Report) {
+        let mut state = self.lock();
+        if state.open.iter().any(|r| r.index == report.outcome.recipient) {
+            self.filing.file(&mut state.pass, member, report, Whose::Member);
+        }
+    }
+
+    fn settle(&self, outcome: Outcome) {
+        let mut state = self.lock();
+        let Some(recipient) = state.take(outcome.recipient) else { return };
+        self.filing.record(&outcome);
+        // Members that bounced or succeeded are filed already; a deferral is the recipient's own.
+        let is_filed = state.pass.deferred.iter().any(|e| e.outcome.recipient == recipient.index);
+        if outcome.fate == Fate::Deferred && !is_filed {
+            let (relay, success) = ("local".into(), Success::Delivered);
+            state.pass.deferred.push(Entry { address: recipient.address, outcome, relay, success });
+        }
+    }
 }
 
-const fn status_word(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Sent => "sent",
-        Fate::Deferred => "deferred",
-        Fate::Bounced => "bounced",
+/// How what became of a message's recipients is put down: in the spool, in the log, and for the end of the pass.
+pub(super) struct Filing {
+    pub(super) spool: Arc<dyn Spool>,
+    pub(super) log: Logger,
+    pub(super) probed: Option<Arc<dyn Probed>>,
+    pub(super) soft_bounce: bool,
+    pub(super) stored: Arc<Stored>,
+    /// When the message became active, and when this delivery began.
+    pub(super) since: Time,
+    pub(super) started: Time,
+    pub(super) curiosity: Curiosity,
+}
+
+/// Whether a report is about a recipient of the message, or about one of the addresses that one was expanded to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Recipient,
+    Member,
+}
+
+impl Filing {
+    /// Records, logs and files; in this order.
+    pub(super) fn file(&self, pass: &mut Pass, address: Address, report: Report, whose: Whose) {
+        let Report { mut outcome, relay, connection_use, setup, transfer, success } = report;
+        let trace = self.curiosity.trace;
+        let is_softened = self.soft_bounce && outcome.fate == Fate::Bounced && !trace.is_probe();
+        if is_softened {
+            outcome.fate = Fate::Deferred;
+            outcome.status = outcome.status.with_class(4);
+        }
+        outcome.status = fitting(outcome.status, outcome.fate);
+        if whose == Whose::Recipient {
+            self.record(&outcome);
+        }
+        let recipient = &self.stored.envelope.recipients[outcome.recipient as usize];
+        let original = recipient.original.as_ref().unwrap_or(&recipient.address);
+        if let Some(probed) = self.probed.as_ref().filter(|_| trace == Trace::ServerProbe) {
+            tell_probed(&**probed, &address, original, &outcome);
+        }
+        self.log.event(&Line {
+            id: self.stored.id,
+            to: &address,
+            original: Some(original),
+            relay: &relay,
+            connection_use,
+            delays: Delays {
+                before_queue: self.since.since(self.stored.envelope.arrival),
+                in_queue: self.started.since(self.since),
+                setup,
+                transfer,
+            },
+            dsn: outcome.status,
+            status: if is_softened { "SOFTBOUNCE" } else { status_word(outcome.fate, trace) },
+            text: &outcome.reason,
+        });
+        pass.file(Entry { address, outcome, relay, success }, recipient, self.curiosity);
+    }
+
+    /// A probe is over when it was made: it is not repeated.
+    fn record(&self, outcome: &Outcome) {
+        let mut outcome = std::borrow::Cow::Borrowed(outcome);
+        if self.curiosity.trace.is_probe() {
+            outcome.to_mut().fate = Fate::Sent;
+        }
+        self.spool.record(self.stored.id, std::slice::from_ref(&*outcome), None);
+    }
+}
+
+/// Both the address that was asked for and what it became are known now.
+fn tell_probed(probed: &dyn Probed, address: &Address, original: &Address, outcome: &Outcome) {
+    probed.probed(original, outcome.fate, &outcome.reason);
+    if address != original {
+        probed.probed(address, outcome.fate, &outcome.reason);
+    }
+}
+
+const fn status_word(fate: Fate, trace: Trace) -> &'static str {
+    match (trace, fate) {
+        (Trace::UserProbe | Trace::ServerProbe, Fate::Sent) => "deliverable",
+        (Trace::UserProbe | Trace::ServerProbe, _) => "undeliverable",
+        (_, Fate::Sent) => "sent",
+        (_, Fate::Deferred) => "deferred",
+        (_, Fate::Bounced) => "bounced",
     }
 }
 

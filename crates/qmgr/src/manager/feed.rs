@@ -1,10 +1,11 @@
 //! How messages become active: new ones as they come, others by reading them from the spool, as far as there is room.
 
-use super::active::Active;
+use super::active::{Active, Trace};
 use super::{Event, Flush, Manager};
 use mail::QueueId;
 use spool::{Admin, Arrival, SpoolError, Stored, Summary};
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// Messages that are read in one go.
 const LOADS_AT_ONCE: usize = 64;
@@ -21,7 +22,7 @@ pub(super) struct Loaded {
 
 impl Manager {
     /// Asks the spool what it had at start. Indexing may take a while; new messages are delivered meanwhile.
-    pub(super) fn read_index(&self) {
+    pub(super) fn read_index(&self) -> JoinHandle<()> {
         let (spool, events) = (self.context.spool.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
             let mut summaries = spool.summaries().peekable();
@@ -31,15 +32,13 @@ impl Manager {
                     return;
                 }
             }
-        });
+        })
     }
 
     pub(super) fn take_summaries(&mut self, summaries: Vec<Summary>) {
         let now = self.context.clock.now();
         for Summary { id, next_attempt, held, pending, .. } in summaries {
-            // Something was asked for it before we heard of it.
-            if self.backlog.contains(id) || self.active_of.contains_key(&id) || self.loading.contains_key(&id)
-            {
+            if self.is_known(id) {
                 continue;
             }
             match next_attempt {
@@ -53,6 +52,9 @@ impl Manager {
     /// A new message goes on without touching the disk, unless older ones wait for room.
     pub(super) fn take_arrival(&mut self, arrival: Arrival) {
         let Arrival { id, fresh } = arrival;
+        if self.is_known(id) {
+            return;
+        }
         let has_room = self.may_start() && self.has_room() && self.backlog.incoming() == 0;
         match fresh {
             _ if self.context.spool.summary(id).is_some_and(|summary| summary.held) => self.backlog.hold(id),
@@ -85,7 +87,7 @@ impl Manager {
         match stored {
             _ if asked == Some(Admin::Delete) => {}
             _ if asked == Some(Admin::Hold) => self.backlog.hold(id),
-            Ok(_) if summary.is_some_and(|summary| summary.held) => self.backlog.hold(id),
+            Ok(_) if asked.is_none() && summary.is_some_and(|summary| summary.held) => self.backlog.hold(id),
             Ok(_) if !self.stopping.is_empty() => {}
             Ok(stored) => self.activate(stored, flush, summary),
             // It was deleted meanwhile.
@@ -97,6 +99,11 @@ impl Manager {
                 self.backlog.defer(id, now + self.setup.settings.minimal_backoff_time, now);
             }
         }
+    }
+
+    /// Something was asked for it before we heard of it, or it is here already.
+    fn is_known(&self, id: QueueId) -> bool {
+        self.backlog.contains(id) || self.active_of.contains_key(&id) || self.loading.contains_key(&id)
     }
 
     /// `qmgr_message_active_limit`, `qmgr_message_recipient_limit`.
@@ -132,11 +139,13 @@ impl Manager {
         let mut active = Active::new(stored, now, flush, is_warned);
         active.is_force_expired = summary.is_some_and(|summary| summary.expired);
         let is_force_expired = active.is_force_expired;
+        self.probes += usize::from(active.trace == Trace::ServerProbe);
         let key = self.active.insert(active);
-        self.active_of.insert(id, key);
+        let old = self.active_of.insert(id, key);
+        debug_assert_eq!(old, None, "{id} is active twice");
         if is_force_expired {
             self.give_up(key, now);
         }
-        self.touched.push(key);
+        self.touched.push_back(key);
     }
 }

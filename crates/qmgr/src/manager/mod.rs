@@ -6,6 +6,7 @@
 
 mod active;
 mod administer;
+mod clog;
 mod conclude;
 mod delivery;
 mod feed;
@@ -28,7 +29,7 @@ use handle::Command;
 use mail::{QueueId, Time};
 use routing::Routed;
 use spool::{Admin, Arrival, Health, Summary};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -47,13 +48,15 @@ pub struct Manager {
     active: Slab<Active>,
     active_of: HashMap<QueueId, MessageKey>,
     /// Active messages for which something may be left to do: the next recipients, or the end of the pass.
-    touched: Vec<MessageKey>,
+    touched: VecDeque<MessageKey>,
     /// Messages that are being read, and what was asked for them meanwhile.
     loading: HashMap<QueueId, Option<Admin>>,
     /// Which message and how many recipients a delivery has.
     deliveries: HashMap<EntryKey, (MessageKey, usize)>,
     /// Recipients of active messages that are routed, wait, or are under way (`qmgr_message_recipient_limit`).
     recipients: usize,
+    /// Active probes of address verification.
+    probes: usize,
     /// Notices that are being queued.
     tellings: usize,
     was_full: bool,
@@ -105,8 +108,8 @@ impl Manager {
         let sources =
             Sources { arrivals: context.spool.arrivals(), events: receiver, health: context.spool.health() };
         let manager = Manager::new(context, Arc::new(setup), events, incoming);
-        manager.read_index();
-        (handle, tokio::spawn(manager.run(sources)))
+        let index = manager.read_index();
+        (handle, tokio::spawn(manager.run(sources, index)))
     }
 
     fn new(
@@ -129,10 +132,11 @@ impl Manager {
             backlog,
             active: Slab::new(),
             active_of: HashMap::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             loading: HashMap::new(),
             deliveries: HashMap::new(),
             recipients: 0,
+            probes: 0,
             tellings: 0,
             was_full: false,
             is_paused: false,
@@ -144,7 +148,7 @@ impl Manager {
         manager
     }
 
-    async fn run(mut self, mut sources: Sources) {
+    async fn run(mut self, mut sources: Sources, index: JoinHandle<()>) {
         let mut arrivals = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         // The spool announces nothing any more once it is closed.
@@ -152,7 +156,7 @@ impl Manager {
         self.take_health(&sources.health.borrow_and_update().clone());
         loop {
             self.drive();
-            if !self.stopping.is_empty() && self.deliveries.is_empty() && self.tellings == 0 {
+            if self.has_stopped() {
                 break;
             }
             let wait = self.next_timer().map(|time| time.since(self.context.clock.now()));
@@ -166,6 +170,11 @@ impl Manager {
             events.drain(..).for_each(|event| self.take_event(event));
             arrivals.drain(..).for_each(|arrival| self.take_arrival(arrival));
         }
+        // Nobody listens any more: the reading of the index ends, if it has not.
+        drop(sources);
+        if index.await.is_err() {
+            self.context.qmgr_log.warning(format_args!("the spool's index could not be read"));
+        }
         for done in self.stopping {
             // Whoever asked may have gone.
             let _ = done.send(());
@@ -178,15 +187,25 @@ impl Manager {
         self.scheduler.tick(now);
         self.backlog.run_scans(now);
         self.go_on();
-        if self.may_start() {
+        while self.may_start() {
             self.feed();
             while let Some(selected) = self.scheduler.next(now) {
                 self.deliver(selected, now);
             }
-            // A delivery may find its transport gone.
+            // A delivery may have found its transport gone.
+            if self.touched.is_empty() {
+                break;
+            }
             self.go_on();
         }
         self.incoming.store(self.backlog.incoming(), Ordering::Relaxed);
+    }
+
+    fn has_stopped(&self) -> bool {
+        !self.stopping.is_empty()
+            && self.deliveries.is_empty()
+            && self.loading.is_empty()
+            && self.tellings == 0
     }
 
     fn may_start(&self) -> bool {
@@ -203,7 +222,7 @@ impl Manager {
             Event::Loaded(loaded) => loaded.into_iter().for_each(|one| self.take_loaded(one)),
             Event::Routed { message, asked, routed } => {
                 self.place(message, asked, routed);
-                self.touched.push(message);
+                self.touched.push_back(message);
             }
             Event::Ended { entry, feeling, pass } => self.take_end(entry, feeling, pass),
             Event::Concluded { message, end } => self.take_conclusion(message, end),

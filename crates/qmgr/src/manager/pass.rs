@@ -1,12 +1,13 @@
 //! The way of an active message: routed slice by slice, queued, delivered, concluded.
 
-use super::active::{Active, Curiosity, Pass};
+use super::active::{Active, Curiosity, Pass, Trace};
 use super::conclude::{self, Announcement, End, Telling};
-use super::delivery::{self, Delivery, Ending, State};
+use super::delivery::{self, Delivery, Ending, Filing, Whose};
 use super::routing::{self, Placed, Routed, shortcut, verp_sender};
 use super::{Event, Flush, Manager};
 use crate::scheduler::{Dropped, EntryKey, Feeling, MessageKey, Selected, Suspension};
-use crate::{Job, JobRecipient, Route, Unroutable};
+use crate::{Job, JobRecipient, Purpose, Report, Route, Unroutable};
+use logger::Logger;
 use mail::{Address, DsnStatus, Fate, Outcome, Time};
 use maillog::Removed;
 use spool::Admin;
@@ -20,13 +21,17 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Recipients that are routed in one go, at most: Postfix's bound on how long others wait meanwhile.
 const SLICE_LIMIT: usize = 5000;
 
+/// What a probe gets while there are too many (`address_verify_pending_request_limit`).
+const TOO_MANY_PROBES: (DsnStatus, &str) =
+    (DsnStatus::new(4, 3, 2), "Too many address verification requests");
+
 /// What a recipient without a route gets.
 const RESOLVER_FAILURE: (DsnStatus, &str) = (DsnStatus::new(4, 3, 0), "address resolver failure");
 
 impl Manager {
     /// Takes every touched message a step further.
     pub(super) fn go_on(&mut self) {
-        while let Some(key) = self.touched.pop() {
+        while let Some(key) = self.touched.pop_front() {
             let settings = &self.setup.settings;
             let room = settings.qmgr_message_recipient_limit.saturating_sub(self.recipients);
             let limit = room.min(SLICE_LIMIT).max(settings.qmgr_message_recipient_minimum).max(1);
@@ -36,7 +41,7 @@ impl Manager {
             if active.unread > 0 && active.outstanding <= limit / 2 && !is_stopping {
                 let indexes = active.take_slice(limit);
                 self.recipients += indexes.len();
-                self.touched.push(key);
+                self.touched.push_back(key);
                 self.route(key, indexes);
             } else if active.is_through() {
                 self.conclude(key);
@@ -47,9 +52,10 @@ impl Manager {
     /// Asks for routes. Those that are known at once, which is usual, are taken at once.
     fn route(&mut self, message: MessageKey, indexes: Vec<u32>) {
         let asked = indexes.len();
-        let stored = self.active[message].stored.clone();
+        let Active { ref stored, trace, .. } = self.active[message];
+        let stored = stored.clone();
         let failure = RouteFailure { message, indexes: indexes.clone(), events: self.events.clone() };
-        let mut routes = Box::pin(routing::route(self.setup.clone(), stored, indexes));
+        let mut routes = Box::pin(routing::route(self.setup.clone(), stored, trace, indexes));
         let mut context = TaskContext::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| routes.as_mut().poll(&mut context)));
         match polled {
@@ -75,9 +81,12 @@ impl Manager {
             self.drop_redirected(key, asked - routed.len());
         }
         let is_flushed = self.active[key].flush != Flush::No;
+        let probes_limit = self.setup.settings.address_verify_pending_request_limit;
+        let is_excess = self.active[key].trace == Trace::ServerProbe && self.probes > probes_limit;
         let mut placed = Vec::with_capacity(routed.len());
         for Routed { index, to } in routed {
-            match (shortcut(&to, is_flushed, &self.setup), to) {
+            let verdict = shortcut(&to, is_flushed, &self.setup).or(is_excess.then_some(TOO_MANY_PROBES));
+            match (verdict, to) {
                 (None, Ok(route)) => {
                     let limits = self.limits(&route.transport);
                     let delimiter = &self.setup.settings.recipient_delimiter;
@@ -112,8 +121,10 @@ impl Manager {
             if flush == Flush::Message {
                 self.scheduler.revive_one(transport, &batch.group.destination);
             }
-            if let Err(dropped) = self.scheduler.add(key, transport, batch.group, unread, since) {
-                self.defer_dropped(dropped, now);
+            let destination = batch.group.destination.clone();
+            match self.scheduler.add(key, transport, batch.group, unread, since) {
+                Ok(()) => self.warn_of_clog(transport, &destination, now),
+                Err(dropped) => self.defer_dropped(dropped, now),
             }
         }
     }
@@ -149,19 +160,11 @@ impl Manager {
             return self.deliver_nowhere(entry, transport, message, recipients, now);
         };
         let active = &self.active[message];
-        let is_delay_cleared = self.setup.settings.confirm_delay_cleared && active.is_warned;
-        let delivery = Arc::new(Delivery {
-            spool: self.context.spool.clone(),
-            clock: self.context.clock.clone(),
-            log: setup.log.clone(),
-            soft_bounce: setup.soft_bounce,
-            stored: active.stored.clone(),
-            since: active.since,
-            started: now,
-            curiosity: Curiosity { is_delay_cleared },
-            state: State::new(recipients.clone()),
-        });
+        let filing = Filing { soft_bounce: setup.soft_bounce, ..self.filing(active, &setup.log, now) };
+        let delivery = Arc::new(Delivery::new(filing, self.context.clock.clone(), recipients.clone()));
+        let is_probe = active.trace.is_probe();
         let job = Job {
+            purpose: if is_probe { Purpose::Probe } else { Purpose::Deliver },
             sender: job_sender(active, &recipients),
             message: active.stored.clone(),
             nexthop,
@@ -171,7 +174,8 @@ impl Manager {
         };
         let ending = Ending { entry, delivery, events: self.events.clone(), verdict: None };
         // The ending's event is what is waited for.
-        drop(tokio::spawn(delivery::run(setup.agent.clone(), job, ending)));
+        let daemon_timeout = self.setup.settings.daemon_timeout;
+        drop(tokio::spawn(delivery::run(setup.agent.clone(), job, daemon_timeout, ending)));
     }
 
     /// The transport went away by a reload while this waited.
@@ -228,19 +232,23 @@ impl Manager {
         let outcome =
             Outcome { recipient: index, fate, status, reason, remote_mta: None, diagnostic: None, at: now };
         let log = if fate == Fate::Sent { &self.context.qmgr_log } else { &self.context.error_log };
-        let active = &mut self.active[key];
-        let stored = active.stored.clone();
-        let entry = delivery::settle_without_agent(
-            &*self.context.spool,
-            log,
-            &stored,
-            address,
-            outcome,
-            active.since,
-        );
-        let recipient = &stored.envelope.recipients[index as usize];
-        active.pass.file(entry, recipient, Curiosity { is_delay_cleared: false });
+        let filing = self.filing(&self.active[key], log, now);
+        filing.file(&mut self.active[key].pass, address, Report::new(outcome), Whose::Recipient);
         self.release_recipients(key, 1);
+    }
+
+    fn filing(&self, active: &Active, log: &Logger, started: Time) -> Filing {
+        let is_delay_cleared = self.setup.settings.confirm_delay_cleared && active.is_warned;
+        Filing {
+            spool: self.context.spool.clone(),
+            log: log.clone(),
+            probed: self.context.probed.clone(),
+            soft_bounce: false,
+            stored: active.stored.clone(),
+            since: active.since,
+            started,
+            curiosity: Curiosity { is_delay_cleared, trace: active.trace },
+        }
     }
 
     /// Postfix: the copy that is left out is not logged.
@@ -261,7 +269,7 @@ impl Manager {
     pub(super) fn release_recipients(&mut self, key: MessageKey, count: usize) {
         self.active[key].outstanding -= count;
         self.recipients -= count;
-        self.touched.push(key);
+        self.touched.push_back(key);
     }
 
     fn routed_address(&self, key: MessageKey, index: u32, to: Result<Route, Unroutable>) -> Address {
@@ -314,6 +322,7 @@ impl Manager {
             pass: std::mem::take(&mut active.pass),
             is_force_expired: active.is_force_expired,
             is_warned: active.is_warned,
+            trace: active.trace,
             now,
         };
         let announcement = Announcement { message: key, end: End::Later, events: self.events.clone() };
@@ -362,6 +371,7 @@ impl Manager {
     fn forget(&mut self, key: MessageKey) -> Active {
         let active = self.active.remove(key);
         self.active_of.remove(&active.id());
+        self.probes -= usize::from(active.trace == Trace::ServerProbe);
         active
     }
 }

@@ -1,5 +1,6 @@
 //! From recipients to groups: asks the resolver, applies what overrides it, sorts, drops duplicates.
 
+use super::active::Trace;
 use crate::scheduler::{Group, Limits};
 use crate::{JobRecipient, Route, Setup, Unroutable};
 use mail::{Address, DsnStatus};
@@ -15,7 +16,12 @@ pub(super) struct Routed {
 }
 
 /// Routes some of a message's recipients. With a REDIRECT action the first stands for all, so fewer may come back.
-pub(super) async fn route(setup: Arc<Setup>, stored: Arc<Stored>, indexes: Vec<u32>) -> Vec<Routed> {
+pub(super) async fn route(
+    setup: Arc<Setup>,
+    stored: Arc<Stored>,
+    trace: Trace,
+    indexes: Vec<u32>,
+) -> Vec<Routed> {
     let envelope = &stored.envelope;
     let redirect = extra(&stored, "redirect_to").map(|to| Address::new(to.clone()));
     let mut routed = Vec::with_capacity(indexes.len());
@@ -23,8 +29,9 @@ pub(super) async fn route(setup: Arc<Setup>, stored: Arc<Stored>, indexes: Vec<u
         let address = &envelope.recipients[index as usize].address;
         let to = match (&redirect, &envelope.content_filter) {
             (Some(to), _) => setup.resolve.resolve(&envelope.sender, to).await,
-            (None, Some(filter)) => Ok(filter_route(filter, address, &setup)),
-            (None, None) => setup.resolve.resolve(&envelope.sender, address).await,
+            (None, Some(filter)) if !trace.is_probe() => Ok(filter_route(filter, address, &setup)),
+            _ if trace == Trace::ServerProbe => setup.resolve.resolve_probe(&envelope.sender, address).await,
+            _ => setup.resolve.resolve(&envelope.sender, address).await,
         };
         routed.push(Routed { index, to });
         if redirect.is_some() {
@@ -126,12 +133,11 @@ pub(super) struct Batch {
     pub(super) group: Group,
 }
 
-/// Sorts recipients by transport, destination, domain and address, and groups them. What is twice the same address with the
-/// same original one is dropped and returned.
+/// Sorts recipients by transport, destination, domain and address, and groups them. What routing made twice the same address
+/// with the same original one is dropped and returned (cleanup has dropped what came twice).
 pub(super) fn batches(mut placed: Vec<Placed>, stored: &Stored, is_single: bool) -> (Vec<Batch>, Vec<u32>) {
     let mut duplicates = Vec::new();
     if placed.len() > 1 {
-        placed.sort_by_cached_key(sort_key);
         let mut seen = HashSet::with_capacity(placed.len());
         placed.retain(|p| {
             let recipient = &stored.envelope.recipients[p.index as usize];
@@ -142,6 +148,7 @@ pub(super) fn batches(mut placed: Vec<Placed>, stored: &Stored, is_single: bool)
             }
             is_new
         });
+        placed.sort_by_cached_key(sort_key);
     }
     let mut batches: Vec<Batch> = Vec::new();
     for Placed { index, transport, destination, nexthop, address } in placed {

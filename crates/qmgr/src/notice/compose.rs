@@ -4,7 +4,7 @@ use super::template::{Template, Values};
 use super::wrap::push_wrapped;
 use super::{Entry, Notices};
 use crate::agent::Success;
-use mail::{Address, Time, xtext};
+use mail::{Address, Fate, Time, xtext};
 use maillog::printable;
 use spool::Stored;
 use std::borrow::Cow;
@@ -30,6 +30,17 @@ pub(super) enum Kind {
     Failure,
     Delay,
     Success,
+    /// What `sendmail -v` asked for.
+    Trace,
+    /// What `sendmail -bv` asked for.
+    ProbeTrace,
+}
+
+impl Kind {
+    /// The recipients may well have got it.
+    fn is_report_of_delivery(self) -> bool {
+        matches!(self, Kind::Success | Kind::Trace | Kind::ProbeTrace)
+    }
 }
 
 /// A report, and what its template's expansion warns about.
@@ -57,6 +68,7 @@ impl Report<'_> {
             Kind::Failure => &self.notices.templates.failure,
             Kind::Delay => &self.notices.templates.delay,
             Kind::Success => &self.notices.templates.success,
+            Kind::Trace | Kind::ProbeTrace => &self.notices.templates.verify,
         }
     }
 
@@ -188,7 +200,7 @@ impl Report<'_> {
         let content = &self.stored.content;
         // A part of a message would be a broken one: rather the header only.
         let is_header = self.wants_headers_only || limit > 0 && content.len() > limit;
-        let undelivered = if self.kind == Kind::Success { "" } else { "Undelivered " };
+        let undelivered = if self.kind.is_report_of_delivery() { "" } else { "Undelivered " };
         let (what, media_type) = match (is_header, self.stored.envelope.smtputf8) {
             (true, false) => ("Message Headers", "text/rfc822-headers"),
             (true, true) => ("Message Headers", "message/global-headers"),
@@ -225,19 +237,23 @@ impl Report<'_> {
 
     fn reason<'a>(&self, entry: &'a Entry) -> Cow<'a, str> {
         let reason = &entry.outcome.reason;
-        if self.kind == Kind::Success && entry.relay != "none" {
+        if self.kind.is_report_of_delivery() && entry.relay != "none" {
             return Cow::Owned(format!("delivery via {}: {reason}", entry.relay));
         }
         Cow::Borrowed(reason)
     }
 
     fn action(&self, entry: &Entry) -> &'static str {
-        match (self.kind, entry.success) {
-            (Kind::Failure, _) => "failed",
-            (Kind::Delay, _) => "delayed",
-            (Kind::Success, Success::Delivered) => "delivered",
-            (Kind::Success, Success::Expanded) => "expanded",
-            (Kind::Success, Success::Relayed | Success::Delegated) => "relayed",
+        match (self.kind, entry.outcome.fate) {
+            (Kind::Failure, _) | (Kind::Trace, Fate::Bounced) => "failed",
+            (Kind::Delay, _) | (Kind::Trace, Fate::Deferred) => "delayed",
+            (Kind::ProbeTrace, Fate::Sent) => "deliverable",
+            (Kind::ProbeTrace, _) => "undeliverable",
+            (Kind::Success, _) | (Kind::Trace, Fate::Sent) => match entry.success {
+                Success::Delivered => "delivered",
+                Success::Expanded => "expanded",
+                Success::Relayed | Success::Delegated => "relayed",
+            },
         }
     }
 

@@ -6,7 +6,7 @@
 mod compose;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wrap;
 
 pub use template::{Templates, Values, fuzz_template};
@@ -163,21 +163,42 @@ impl Notices {
 
     /// Recipients were delivered, and the sender asked to be told (NOTIFY=SUCCESS, `confirm_delay_cleared`).
     pub(crate) fn success(&self, stored: &Stored, entries: &[Entry], now: Time) -> io::Result<Plan> {
+        self.report_of_delivery(Kind::Success, stored, entries, now)
+    }
+
+    /// Whatever became of recipients, for who sent the message with `sendmail -v`, or probed them with `-bv`.
+    pub(crate) fn trace(
+        &self,
+        stored: &Stored,
+        entries: &[Entry],
+        is_probe: bool,
+        now: Time,
+    ) -> io::Result<Plan> {
+        let kind = if is_probe { Kind::ProbeTrace } else { Kind::Trace };
+        self.report_of_delivery(kind, stored, entries, now)
+    }
+
+    /// Of a bounce the postmaster is told, if of such at all; of a double bounce nobody.
+    fn report_of_delivery(
+        &self,
+        kind: Kind,
+        stored: &Stored,
+        entries: &[Entry],
+        now: Time,
+    ) -> io::Result<Plan> {
         let sender = &stored.envelope.sender;
-        let draft = Draft { notices: self, stored, kind: Kind::Success, now };
+        let draft = Draft { notices: self, stored, kind, now };
         if self.is_double_bounce(sender) || sender.is_null() && !self.notify_classes.double_bounce {
             return Ok(Plan::Send(Vec::new()));
         }
-        let kind = NotificationKind::SenderSuccess;
-        let all = entries.iter().collect();
-        let mut prepared = if sender.is_null() {
-            draft.to_sender(kind, &self.double_bounce_notice_recipient, all, true)?
+        let (from, recipient) = if sender.is_null() {
+            (self.double_bounce_address(), &self.double_bounce_notice_recipient)
         } else {
-            draft.to_sender(kind, sender, all, true)?
+            (Address::null(), sender)
         };
-        if sender.is_null() {
-            prepared.notice.sender = self.double_bounce_address();
-        }
+        let entries = entries.iter().collect();
+        let mut prepared = draft.to_sender(NotificationKind::SenderSuccess, recipient, entries, true)?;
+        prepared.notice.sender = from;
         prepared.is_critical = false;
         Ok(Plan::Send(vec![prepared]))
     }

@@ -184,6 +184,55 @@ fn a_success() {
     check(&prepared[0], include_str!("golden/success.eml"));
 }
 
+/// `sendmail -bv` and `-v`.
+#[test]
+fn traces() {
+    let quiet = Notices { enable_threaded_bounces: false, ..notices() };
+    let header = "Received: by mail.example.com (Postfix, from userid 0)\r\n\tid 7A2D5B4; Wed, 25 Nov 2026 01:53:58 +0000 (UTC)\r\n\
+                  From: alice@example.com\r\nSubject: probe\r\nTo:\tgood@remote.example,\r\n\tbad@remote.example,\r\n\ttmp@remote.example,\r\n\
+                  \tbob@example.com,\r\n\tnosuch@example.com\r\nMessage-Id: <20261125015358.7A2D5B4@mail.example.com>\r\n\
+                  Date: Wed, 25 Nov 2026 01:53:58 +0000 (UTC)\r\n\r\n";
+    let bad = "550 5.1.1 no such user";
+    let later = DsnStatus::new(4, 1, 1);
+    let recipients = [
+        "bad@remote.example",
+        "bob@example.com",
+        "nosuch@example.com",
+        "good@remote.example",
+        "tmp@remote.example",
+    ];
+    let stored = traced("7A2D5B4", &recipients, header);
+    let entries = [
+        remote(0, recipients[0], REFUSED, bad),
+        local(1, recipients[1], FINE, "delivers to maildir"),
+        local(2, recipients[2], REFUSED, "unknown user: \"nosuch\""),
+        remote(3, recipients[3], DsnStatus::new(2, 1, 5), "250 2.1.5 ok"),
+        remote(4, recipients[4], later, "450 4.1.1 later"),
+    ];
+    let plan = quiet.trace(&stored, &entries, true, stored.envelope.arrival);
+    check(&prepared(plan)[0], include_str!("golden/probe.eml"));
+
+    let header = "Received: by mail.example.com (Postfix, from userid 0)\r\n\tid 7BDF7B6; Wed, 25 Nov 2026 01:53:58 +0000 (UTC)\r\n\
+                  Subject: verbose\r\nMessage-Id: <20261125015358.7BDF7B6@mail.example.com>\r\n\
+                  Date: Wed, 25 Nov 2026 01:53:58 +0000 (UTC)\r\nFrom: root <alice@example.com>\r\n\r\nHello.\r\n";
+    let recipients = ["bob@example.com", "bad@remote.example", "tmp@remote.example", "good@remote.example"];
+    let stored = traced("7BDF7B6", &recipients, header);
+    let entries = [
+        local(0, recipients[0], FINE, "delivered to maildir"),
+        remote(1, recipients[1], REFUSED, bad),
+        remote(2, recipients[2], later, "450 4.1.1 later"),
+        remote(3, recipients[3], FINE, "250 2.0.0 taken as 2.1"),
+    ];
+    let plan = quiet.trace(&stored, &entries, false, stored.envelope.arrival);
+    check(&prepared(plan)[0], include_str!("golden/verbose.eml"));
+}
+
+fn traced(id: &'static str, recipients: &[&str], content: &'static str) -> Stored {
+    let mut stored = original(id, 1_795_571_638, "alice@example.com", "x").stored(recipients);
+    stored.content = Content::new(content, "");
+    stored
+}
+
 #[test]
 fn a_delay_and_its_postmaster_copy() {
     let stored =

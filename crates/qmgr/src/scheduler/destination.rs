@@ -23,6 +23,8 @@ pub(super) struct Destination {
     pub(super) blocker_tag: u32,
     pub(super) last_done: Option<Time>,
     pub(super) reuse: Reuse,
+    /// When it was last said to be crowded.
+    crowded_at: Option<Time>,
 }
 
 pub(super) enum State {
@@ -57,7 +59,40 @@ impl Destination {
     }
 }
 
+/// A destination with many entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    pub nexthop: Arc<str>,
+    /// Waiting and under way.
+    pub entries: usize,
+    pub busy: u32,
+    pub window: u32,
+    /// Its transport has no other destination.
+    pub is_alone: bool,
+}
+
 impl Scheduler {
+    /// A destination that has more than `threshold` entries, unless that was said within `interval`.
+    pub fn crowd(
+        &mut self,
+        transport: TransportKey,
+        destination: &str,
+        threshold: usize,
+        now: Time,
+        interval: Duration,
+    ) -> Option<Crowd> {
+        let is_alone = self.transports[transport].destinations.len() == 1;
+        let key = *self.transports[transport].destinations.get(destination)?;
+        let destination = &mut self.destinations[key];
+        let entries = destination.waiting.len() + destination.busy as usize;
+        if entries <= threshold || destination.crowded_at.is_some_and(|at| now < at + interval) {
+            return None;
+        }
+        destination.crowded_at = Some(now);
+        let Destination { busy, ref nexthop, ref window, .. } = *destination;
+        Some(Crowd { nexthop: nexthop.clone(), entries, busy, window: window.size(), is_alone })
+    }
+
     pub(super) fn obtain_destination(&mut self, transport: TransportKey, group: &Group) -> Key {
         if let Some(&key) = self.transports[transport].destinations.get(group.destination.as_str()) {
             return key;
@@ -73,6 +108,7 @@ impl Scheduler {
             blocker_tag: 0,
             last_done: None,
             reuse: Reuse::default(),
+            crowded_at: None,
         });
         self.transports[transport].destinations.insert(group.destination.as_str().into(), key);
         key

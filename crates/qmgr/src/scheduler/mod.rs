@@ -15,6 +15,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use destination::Crowd;
 pub use window::{BadFeedback, Feedback, WindowLimits};
 
 use crate::JobRecipient;

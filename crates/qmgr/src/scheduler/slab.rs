@@ -83,16 +83,21 @@ impl Default for Links {
 pub(crate) struct List<T> {
     pub(crate) head: Key,
     tail: Key,
+    len: usize,
     links: fn(&mut T) -> &mut Links,
 }
 
 impl<T> List<T> {
     pub(crate) fn new(links: fn(&mut T) -> &mut Links) -> List<T> {
-        List { head: NONE, tail: NONE, links }
+        List { head: NONE, tail: NONE, len: 0, links }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.head == NONE
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     pub(crate) fn tail(&self) -> Key {
@@ -105,6 +110,7 @@ impl<T> List<T> {
 
     /// Puts `key` in front of `next`; at the end if that is NONE.
     pub(crate) fn insert_before(&mut self, slab: &mut Slab<T>, key: Key, next: Key) {
+        self.len += 1;
         let prev = if next == NONE { self.tail } else { (self.links)(&mut slab[next]).prev };
         *(self.links)(&mut slab[key]) = Links { prev, next };
         match prev {
@@ -118,6 +124,7 @@ impl<T> List<T> {
     }
 
     pub(crate) fn remove(&mut self, slab: &mut Slab<T>, key: Key) {
+        self.len -= 1;
         let Links { prev, next } = std::mem::take((self.links)(&mut slab[key]));
         match prev {
             NONE => self.head = next,

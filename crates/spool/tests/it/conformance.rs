@@ -1,7 +1,7 @@
 //! One suite for every spool: rows of the contract in `trait Spool`.
 
 use mail::{Address, DsnStatus, Envelope, Fate, Outcome, QueueId, Recipient, Time};
-use spool::{Admin, MemorySpool, Spool, SpoolError};
+use spool::{Admin, MemorySpool, Options, SegmentSpool, Spool, SpoolError};
 use std::io::Read;
 
 /// An implementation under test.
@@ -28,10 +28,35 @@ impl Candidate for Memory {
     }
 }
 
+struct Segments(tempfile::TempDir);
+
+impl Segments {
+    fn new() -> Segments {
+        Segments(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Candidate for Segments {
+    type Spool = SegmentSpool;
+
+    fn open(&mut self) -> SegmentSpool {
+        let options = Options { segment_size: 1 << 20, ..Options::default() };
+        SegmentSpool::open(self.0.path(), options).unwrap()
+    }
+
+    fn reopen(&mut self, spool: SegmentSpool) -> SegmentSpool {
+        drop(spool);
+        self.open()
+    }
+}
+
 macro_rules! suite {
     ($($row:ident)*) => {
         mod memory {
             $(#[test] fn $row() { super::$row(super::Memory); })*
+        }
+        mod segments {
+            $(#[test] fn $row() { super::$row(super::Segments::new()); })*
         }
     };
 }

@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking; clippy's own exception stops at helpers")]
 
 mod conformance;
+mod crash;
+mod model;
+mod sim_disk;

@@ -217,7 +217,11 @@ fn both_ways_with_postfix() {
     let Some(postmap) = reference_postmap() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
-    std::fs::write(folder.path().join("main.cf"), "compatibility_level = 3.6\n").unwrap();
+    let main_cf = folder.path().join("main.cf");
+    std::fs::write(&main_cf, "compatibility_level = 3.6\n").unwrap();
+    // Postfix waits while its main.cf is very young.
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    File::options().write(true).open(main_cf).unwrap().set_modified(time).unwrap();
     let configuration = folder.path().to_str().unwrap();
     for count in [1, 50, 3000, 20_000] {
         let mut pairs = sample(count);

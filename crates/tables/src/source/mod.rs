@@ -4,6 +4,7 @@
 //! One parser for postmap(1), postalias(1), texthash and tables that are read from their source because their database
 //! is missing. Nothing here touches a file; a mistake is a warning in Postfix's words, and the line is left out.
 
+pub mod aliases;
 pub mod table;
 
 use std::borrow::Cow;
@@ -90,9 +91,20 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// A text in a warning: up to its first NUL, octets that are no UTF-8 as U+FFFD.
+/// A text in a warning: up to its first NUL; octets that are no UTF-8, and control characters, as `?`.
 pub(crate) fn show(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(before_nul(text))
+    let text = before_nul(text);
+    if let Ok(text) = std::str::from_utf8(text)
+        && !text.contains(|c: char| c.is_ascii_control())
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        shown.extend(chunk.valid().chars().map(|c| if c.is_ascii_control() { '?' } else { c }));
+        shown.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    Cow::Owned(shown)
 }
 
 pub(crate) fn before_nul(text: &[u8]) -> &[u8] {
@@ -117,6 +129,7 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
 /// Reads a source that may be anything, in every format; for the fuzz target of that name.
 pub fn fuzz(data: &[u8]) {
     table::Entries::new("fuzz", data, true, table::For::Postmap).for_each(drop);
+    aliases::Entries::new("fuzz", data, true).for_each(drop);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tables::edit::{Editor, Mode};
-use tables::{OpenContext, Owner, Table};
+use tables::{OpenContext, Owner, SourceFormat, Table};
 
 /// Asks until the answer is right, for a second at most: what cannot be seen at once has to show soon.
 fn await_answer(table: &dyn Table, key: &str, expect: &str) {
@@ -20,7 +20,7 @@ fn await_answer(table: &dyn Table, key: &str, expect: &str) {
 #[test]
 fn a_rebuilt_file_is_noticed_at_once() {
     let place = Place::new();
-    for kind in ["hash", "btree"] {
+    for kind in ["hash", "btree", "cdb"] {
         let table = place.open(&place.build(kind, "t", "a 0\n"));
         for n in 1..200 {
             place.build(kind, "t", &format!("a {n}\n"));
@@ -76,6 +76,16 @@ fn the_source_stands_in_for_a_missing_database() {
     check(table.as_ref(), "a", "four");
     remove(place.path("t"));
     check(table.as_ref(), "a", "!");
+}
+
+#[test]
+fn the_source_of_aliases() {
+    let place = Place::new();
+    let source = place.write("aliases", "Root: alice , \"bob b\"\nx\n");
+    let context = OpenContext { source_format: SourceFormat::Aliases, ..place.context.clone() };
+    let table = tables::open(&format!("hash:{source}"), &context).unwrap();
+    check(table.as_ref(), "root", "alice, \"bob b\"");
+    assert_eq!(place.take_log(), ["warning: aliases, line 2: need name:value pair"]);
 }
 
 #[test]
@@ -208,6 +218,12 @@ fn edit_errors() {
         ("static", "x", Mode::Delete, "table static:x: delete operation is not supported"),
         ("fail", "x", Mode::Create, "table fail:x: write error: Application error"),
         ("proxy", "hash:x", Mode::Create, "can't create maps via the proxy service"),
+        (
+            "cdb",
+            "x",
+            Mode::Delete,
+            "dict_cdb_open: inappropriate open flags for cdb database - specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC",
+        ),
         ("hash", "/nowhere/x", Mode::Delete, "open database /nowhere/x.db: No such file or directory"),
         ("hash", &path, Mode::Delete, "open database empty.db: Invalid argument"),
     ] {

@@ -5,6 +5,8 @@
 mod conformance;
 mod files;
 mod lists;
+mod live;
+mod patterns;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
