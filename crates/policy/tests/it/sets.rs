@@ -201,3 +201,53 @@ fn a_class_in_a_circle() {
     let answer = now(restrictions.connect(&bare_session(&client), &mut State::default(), &world));
     assert_eq!(answer.unwrap_err().to_string(), "451 4.3.5 Server configuration error");
 }
+
+proptest::proptest! {
+    /// Whatever the lists and the table say, every question is answered, and with a reply that refuses.
+    #[test]
+    fn an_evaluation_ends(
+        lists in proptest::array::uniform3(list()),
+        entry in list(),
+        class in list(),
+        delay: bool,
+    ) {
+        let world = World::new(&format!("%main\n%table t\nx {entry} \n%zone\nx.example A 192.0.2.9\n"));
+        let [client, recipient, data] = &lists;
+        let sources = Sources {
+            smtpd_client_restrictions: client,
+            smtpd_recipient_restrictions: recipient,
+            smtpd_data_restrictions: data,
+            smtpd_restriction_classes: vec![("class", Some(&class))],
+            ..Sources::default()
+        };
+        let settings = Settings { smtpd_delay_reject: delay, ..Settings::default() };
+        let (restrictions, _) = Restrictions::parse(&sources, settings);
+        let peer = Client { name: "x".into(), address: "192.0.2.9".into(), helo: "x".into(), ..Client::default() };
+        let address = mail::Address::from("x@x");
+        let session = Session { sender: Some(&address), recipient: Some(&address), ..bare_session(&peer) };
+        let mut state = State::default();
+        for (command, step) in [(Command::Connect, 0), (Command::Rcpt, 1), (Command::Data, 2)] {
+            let session = Session { command, ..session };
+            let answer = match step {
+                0 => now(restrictions.connect(&session, &mut state, &world)),
+                1 => now(restrictions.rcpt(&session, &mut state, &world)),
+                _ => now(restrictions.data(&session, &mut state, &world)),
+            };
+            if let Err(reply) = answer {
+                proptest::prop_assert!((400..600).contains(&reply.code));
+                proptest::prop_assert_eq!(reply.status.map(|s| u16::from(s.class())), Some(reply.code / 100));
+            }
+        }
+    }
+}
+
+/// Words that belong in a list, and some that do not.
+fn list() -> impl proptest::strategy::Strategy<Value = String> {
+    let words = policy::NAMES.iter().map(|name| name.name.to_owned());
+    let others =
+        ["class", "texthash:/etc/postfix/t", "fail:x", "x.example", "x.example=127.0.0.1", "3", "nosuch"];
+    let values = ["REJECT", "450", "OK", "HOLD", "DISCARD", "4.1.1", "inet:127.0.0.1:9999"];
+    let all: Vec<String> = words.chain(others.into_iter().chain(values).map(str::to_owned)).collect();
+    let words = proptest::collection::vec(proptest::sample::select(all), 0..8);
+    proptest::strategy::Strategy::prop_map(words, |words| words.join(" "))
+}
