@@ -3,7 +3,6 @@
 mod children;
 pub mod detach;
 mod listeners;
-
 mod notify;
 mod rights;
 mod settings;
@@ -51,6 +50,8 @@ pub struct Parent {
     pause: Duration,
     generation: u64,
     state: State,
+    /// A reload was asked for while an earlier configuration is still being answered.
+    reload_again: bool,
     _lock: MasterLock,
 }
 
@@ -90,7 +91,8 @@ impl Parent {
         let (settings, files) = prepare(&instance, &log).map_err(StartError)?;
         let lock = MasterLock::take(&settings.queue_directory).map_err(|e| StartError(lock_text(&e)))?;
         let listeners = Listeners::default().prepare(&settings.inet).map_err(StartError)?;
-        let signals = watch_signals().map_err(|e| StartError(format!("signals: {e}")))?;
+        let signals = SignalFd::with_flags(&watched(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(|e| StartError(format!("signals: {e}")))?;
         std::env::set_current_dir(&settings.queue_directory)
             .map_err(|e| StartError(format!("chdir {}: {e}", settings.queue_directory.display())))?;
         let mut parent = Parent {
@@ -106,6 +108,7 @@ impl Parent {
             pause: FIRST_PAUSE,
             generation: 0,
             state: State::Running,
+            reload_again: false,
             _lock: lock,
         };
         parent.start_worker().map_err(|e| StartError(format!("starting the worker: {e}")))?;
@@ -143,6 +146,10 @@ impl Parent {
 
     /// Waits for something to happen and sees to it.
     fn step(&mut self) -> Step {
+        if self.reload_again && matches!(self.state, State::Running) {
+            self.reload_again = false;
+            self.reload();
+        }
         let (signalled, ordered, requested) = match self.wait() {
             Ok(events) => events,
             Err(e) => {
@@ -289,9 +296,13 @@ impl Parent {
 
     /// Builds the new configuration beside the old one. Whatever is wrong with it, the old one goes on.
     fn reload(&mut self) {
-        if !matches!(self.state, State::Running) {
-            self.log.warning(format_args!("reload ignored: the last one is not finished"));
-            return;
+        match self.state {
+            State::Running => {}
+            State::Configuring { .. } => {
+                self.reload_again = true;
+                return;
+            }
+            State::Stopping { .. } => return,
         }
         let prepared = Instance::read(&self.config_directory, "master")
             .map_err(|why| why.to_string())
@@ -438,13 +449,14 @@ fn memory_file(name: &std::ffi::CStr, text: &[u8]) -> std::io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn watch_signals() -> nix::Result<SignalFd> {
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+/// The signals that the parent reads as events.
+fn watched() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].into_iter().collect()
+}
+
+/// Keeps those signals for the parent. Called before any thread starts: one that did not block them would take them away.
+pub fn hold_signals() -> nix::Result<()> {
+    watched().thread_block()
 }
 
 fn lock_text(error: &LockError) -> String {
