@@ -8,7 +8,7 @@
 mod format;
 mod target;
 
-pub use target::Target;
+pub use target::{Target, open_maillog_file};
 
 use format::Stamper;
 use maillog::{Event, Level};
@@ -136,6 +136,25 @@ impl Logger {
             state.target.write(&lines.text, &lines.ends);
         } else if was_empty {
             drop(state);
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Writes a line that another process has made, with its own head and without its end: what came over the log socket. Only
+    /// for files; a system logger has its own socket.
+    pub fn foreign_line(&self, line: &[u8]) {
+        let mut state = self.shared.lock();
+        if !matches!(state.target, Target::File(_)) || state.lines.text.len() > BUFFER_LIMIT {
+            return;
+        }
+        let was_empty = state.lines.ends.is_empty();
+        let printable = line.iter().map(|b| if *b < 32 || *b == 127 { b'?' } else { *b });
+        state.lines.text.extend(printable.take(PAYLOAD_LIMIT));
+        state.lines.text.push(b'\n');
+        let end = state.lines.text.len();
+        state.lines.ends.push(end);
+        drop(state);
+        if was_empty {
             self.shared.changed.notify_all();
         }
     }

@@ -3,6 +3,8 @@
 use crate::format::Kind;
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -42,6 +44,11 @@ impl Target {
     pub fn syslog_at(path: &Path, facility: &str) -> Option<Target> {
         let facility = facility_code(facility)? << 3;
         Some(Target::Syslog(Syslog { path: path.to_owned(), facility, socket: None, retry_at: None }))
+    }
+
+    /// `maillog_file`: see [`open_maillog_file`].
+    pub fn maillog_file(path: &str, prefixes: &[String]) -> Result<Target, String> {
+        open_maillog_file(path, prefixes).map(Target::File)
     }
 
     /// The server's own log socket, if a server listens there.
@@ -118,6 +125,23 @@ impl Syslog {
         socket.set_write_timeout(Some(STALL))?;
         Ok(socket)
     }
+}
+
+/// Opens `maillog_file` for appending. Its path must begin with one of `maillog_file_prefixes`. The error is a text in
+/// Postfix's words.
+pub fn open_maillog_file(path: &str, prefixes: &[String]) -> Result<File, String> {
+    if !prefixes.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+        return Err(format!(
+            "maillog_file value '{path}' does not match any prefix in maillog_file_prefixes"
+        ));
+    }
+    let open = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    // A terminal or a pipe cannot be opened again by those who have only its descriptor.
+    let file = match (open, path) {
+        (Err(_), "/dev/stdout") => std::io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        (opened, _) => opened,
+    };
+    file.map_err(|e| format!("open logfile {path}: {e}"))
 }
 
 /// The facilities of syslog(3).

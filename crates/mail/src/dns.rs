@@ -70,7 +70,7 @@ pub enum Record {
     Soa(String),
 }
 
-/// Why there is no answer. The first three are answers too; the others mean "try later".
+/// Why there is no answer. Some of these are answers too, the others mean "try later": see `is_temporary`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// NXDOMAIN.
@@ -83,13 +83,17 @@ pub enum Failure {
     ServerFailure { rcode: u8 },
     /// No server answered in time.
     Timeout,
-    /// An answer that makes no sense, or a CNAME chain without end.
+    /// An answer that makes no sense.
     Malformed,
+    /// There are records of the kind, and what they name are no host names.
+    InvalidData,
+    /// A CNAME chain without end.
+    AliasLoop,
 }
 
 impl Failure {
     /// Whether the same question may get an answer later.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self, Failure::NoSuchDomain | Failure::NoData | Failure::InvalidName)
+        matches!(self, Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed)
     }
 }

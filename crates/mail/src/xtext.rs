@@ -13,7 +13,9 @@ pub fn encode(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decodes; None if a `+` is not followed by two upper-case hex digits.
+/// Decodes; None if a `+` is not followed by two hex digits.
+///
+/// Postfix: lower-case digits are taken, against RFC 3461 4.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -26,6 +28,7 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
         let hex = |d: u8| match d {
             b'0'..=b'9' => Some(d - b'0'),
             b'A'..=b'F' => Some(d - b'A' + 10),
+            b'a'..=b'f' => Some(d - b'a' + 10),
             _ => None,
         };
         let (&[high, low], tail) = rest.split_first_chunk::<2>()?;
@@ -47,8 +50,13 @@ mod tests {
     }
 
     #[test]
+    fn lower_case_digits() {
+        assert_eq!(decode(b"a+2b+3D"), Some(b"a+=".to_vec()));
+    }
+
+    #[test]
     fn what_is_refused() {
-        for text in ["+", "+4", "+4g", "+4a", "a+-1"] {
+        for text in ["+", "+4", "+4g", "a+-1"] {
             assert_eq!(decode(text.as_bytes()), None, "{text}");
         }
     }

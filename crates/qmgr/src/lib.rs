@@ -1,5 +1,18 @@
 //! The queue manager: when a message is tried, and what is said when it fails.
 
 pub mod agent;
+mod backlog;
+mod from_params;
+pub mod inject;
+pub mod manager;
+pub mod notice;
+pub mod resolve;
+pub mod scheduler;
+pub mod settings;
 
-pub use agent::{Agent, Job, JobRecipient, Report, Reporter, Reports, Reuse, Verdict};
+pub use agent::{Agent, Job, JobRecipient, Purpose, Report, Reporter, Reports, Reuse, Success, Verdict};
+pub use inject::{Inject, InjectError, Notice};
+pub use manager::{Counts, Handle, Manager};
+pub use notice::{Notices, NotifyClasses, Templates};
+pub use resolve::{Resolve, Route, Unroutable};
+pub use settings::{Clock, Context, Probed, Settings, Setup, SystemClock, Transport};

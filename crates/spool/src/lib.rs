@@ -7,12 +7,14 @@
 
 mod codec;
 mod content;
+pub mod control;
 pub mod disk;
 mod draft;
 mod durable;
 mod error;
 mod log;
 pub mod maildrop;
+pub mod master_lock;
 mod memory;
 mod message;
 pub mod showq;

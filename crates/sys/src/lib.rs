@@ -1,6 +1,11 @@
-//! What libc offers and no safe crate wraps: the only room with `unsafe`.
+//! What libc offers and no safe crate wraps: the only room with `unsafe`. Each block has a SAFETY comment and a test.
 //!
-//! Each block has a SAFETY comment and a test. Nothing here knows about mail.
+//! Also the plain form of what this project's processes say to each other. Nothing here knows about mail.
 
 pub mod descriptors;
+pub mod fields;
 pub mod local_time;
+pub mod pcre;
+pub mod posix_regex;
+pub mod signals;
+pub mod tls;

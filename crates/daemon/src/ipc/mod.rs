@@ -3,14 +3,12 @@
 //! Two SOCK_SEQPACKET pairs: *orders* go from the parent to the worker and are answered, *requests* from the worker to the
 //! parent and are answered. A message is a tag and fields; descriptors travel beside it.
 
-mod codec;
 pub mod orders;
 pub mod requests;
 
-pub use codec::{BadMessage, Reader, Writer};
-
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::os::fd::{AsFd, OwnedFd};
+use sys::fields::BadMessage;
 
 /// Octets of a message, at most. Configuration travels in memory files, not in messages.
 pub const MESSAGE_LIMIT: usize = 64 << 10;

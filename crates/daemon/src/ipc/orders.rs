@@ -1,7 +1,8 @@
 //! Orders of the parent: take this configuration and these sockets; stop.
 
-use super::{BadMessage, IpcError, Reader, Writer, receive};
+use super::{IpcError, receive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::fields::{BadMessage, Reader, Writer};
 
 /// An order as the worker gets it.
 #[derive(Debug)]

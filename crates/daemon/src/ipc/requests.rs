@@ -2,16 +2,19 @@
 //!
 //! The parent decides each by its own reading of the configuration and of the password file (docs/privileges.md).
 
-use super::{BadMessage, IpcError, Reader, Writer, receive};
+use super::{IpcError, receive};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use sys::fields::{BadMessage, Reader, Writer};
 
 /// What the worker may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// This file, for reading. It must be named by the configuration.
     OpenFile(PathBuf),
+    /// `maillog_file`, for appending.
+    OpenLog,
     /// A process with this user's rights, and only theirs, that appends to the user's own mailbox.
     MailboxProcess { user: String },
 }
@@ -26,6 +29,7 @@ pub struct Refusal {
 
 const OPEN_FILE: u8 = 1;
 const MAILBOX_PROCESS: u8 = 2;
+const OPEN_LOG: u8 = 3;
 const GRANTED: u8 = 16;
 const REFUSED: u8 = 17;
 
@@ -67,6 +71,7 @@ fn encode(request: &Request) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     match request {
         Request::OpenFile(path) => Writer::tagged(OPEN_FILE).bytes(path.as_os_str().as_bytes()).finish(),
+        Request::OpenLog => Writer::tagged(OPEN_LOG).finish(),
         Request::MailboxProcess { user } => Writer::tagged(MAILBOX_PROCESS).bytes(user.as_bytes()).finish(),
     }
 }
@@ -85,6 +90,7 @@ pub fn parse(message: &[u8]) -> Result<Request, BadMessage> {
     let request = match tag {
         OPEN_FILE => Request::OpenFile(std::ffi::OsStr::from_bytes(fields.bytes()?).into()),
         MAILBOX_PROCESS => Request::MailboxProcess { user: fields.text()? },
+        OPEN_LOG => Request::OpenLog,
         _ => return Err(BadMessage("an unknown request")),
     };
     fields.end()?;
@@ -133,7 +139,11 @@ mod tests {
 
     #[test]
     fn every_request_comes_back_and_nothing_else_is_one() {
-        for request in [Request::OpenFile("/a".into()), Request::MailboxProcess { user: "alice".into() }] {
+        for request in [
+            Request::OpenFile("/a".into()),
+            Request::MailboxProcess { user: "alice".into() },
+            Request::OpenLog,
+        ] {
             let message = encode(&request);
             assert_eq!(parse(&message), Ok(request));
             assert!((0..message.len()).all(|cut| parse(&message[..cut]).is_err()));

@@ -1,0 +1,35 @@
+//! Files with a database table's settings: a setting that the table type does not have is warned of.
+
+use crate::program::{Program, reason};
+use params::MainCf;
+use params::client::CLIENT_PARAMETERS;
+
+/// Looks into each `(type, file)`. A file that may not be read is left alone: it may have a password in it.
+pub(super) fn check(program: &Program, files: &[(String, String)]) {
+    for (kind, path) in files {
+        match read(path) {
+            Ok(bytes) => warn_of_unused(program, kind, path, &bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            Err(error) => {
+                program.warning(&format!("open \"{kind}\" configuration \"{path}\": {}", reason(&error)));
+            }
+        }
+    }
+}
+
+fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::read(path)
+    } else {
+        Err(std::io::Error::other("not a regular file"))
+    }
+}
+
+fn warn_of_unused(program: &Program, kind: &str, path: &str, bytes: &[u8]) {
+    let (settings, mistakes) = MainCf::parse(path, bytes);
+    mistakes.iter().for_each(|m| program.report(m, None));
+    let known = CLIENT_PARAMETERS.iter().find(|(k, _)| *k == kind).map_or(&[][..], |(_, names)| names);
+    for entry in settings.entries().filter(|e| !known.contains(&e.name.as_str())) {
+        program.warning(&format!("{kind}:{path}: unused parameter: {}={}", entry.name, entry.value));
+    }
+}

@@ -1,0 +1,4 @@
+//! The commands as their users run them.
+#![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
+
+mod postmap;

@@ -1,0 +1,11 @@
+//! What this program can be: the first argument says which. Only the parent's role is for people.
+
+/// The unprivileged worker.
+pub const WORKER: &str = "worker";
+/// A process that writes one user's mailbox.
+pub const MAILBOX: &str = "mailbox";
+/// The parent after it has left its terminal; [`crate::parent::detach`].
+pub const DETACHED: &str = "detached";
+
+/// The first message to a worker; the descriptor beside it is the socket for its requests.
+pub const HELLO: &[u8] = b"requests";

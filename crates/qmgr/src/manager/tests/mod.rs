@@ -1,0 +1,5 @@
+mod commands;
+mod notices;
+mod passes;
+mod simulation;
+mod world;
