@@ -112,5 +112,5 @@ fn report(what: &str, count: u64, start: Instant) {
 /// Of this process.
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096 >> 20
+    status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() / 256
 }

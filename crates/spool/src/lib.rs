@@ -24,7 +24,7 @@ pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
 pub use durable::{Durable, Promise};
 pub use error::{Health, SpoolError};
-pub use log::{Event, Options, ReadonlySpool, SegmentSpool};
+pub use log::{Event, Options, ReadonlySpool, SegmentSpool, fuzz_segment};
 pub use memory::MemorySpool;
 pub use message::{Admin, Arrival, Listed, Stored, Summary};
 

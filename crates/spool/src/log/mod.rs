@@ -11,6 +11,7 @@ mod commit;
 mod core;
 mod digest;
 mod event;
+mod fuzz;
 mod keeper;
 mod read;
 mod readonly;
@@ -25,6 +26,7 @@ mod spool;
 mod writer;
 
 pub use event::Event;
+pub use fuzz::fuzz_segment;
 pub use readonly::ReadonlySpool;
 
 use self::core::{Core, State};

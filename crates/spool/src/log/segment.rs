@@ -24,6 +24,7 @@ const VERSION: u32 = 1;
 const TRAILER_SIZE: u64 = 32;
 /// How much is zeroed at once.
 const ZERO_SIZE: usize = 1 << 20;
+const ZEROS_PER_SYNC: u64 = 4 << 20;
 /// Parts of records that are smaller are copied together: that costs less than a part of a vectored write.
 const COPY_MAX: usize = 16 * 1024;
 /// An index entry before its digest: offset / 8 (4), payload size (4), kind (1), digest size (2), sequence number (8).
@@ -228,6 +229,10 @@ fn fill_with_zeros(file: &dyn DiskFile, capacity: u64) -> io::Result<()> {
         let size = (capacity - at).min(zeros.len() as u64);
         write_all_at(file, &mut [IoSlice::new(&zeros[..size as usize])], at)?;
         at += size;
+        if at.is_multiple_of(ZEROS_PER_SYNC) {
+            // The commits that go on meanwhile must not wait for all of it.
+            sync(file)?;
+        }
     }
     Ok(())
 }
