@@ -55,7 +55,8 @@ pub const RIDE_ALONG: Duration = Duration::from_millis(100);
 /// # Blocking
 ///
 /// `commit`, `record`, `append_recipients`, `mark_warned`, `finish`, `administer` and `flush` never wait for the device.
-/// `load`, `list` and `summaries` may read from it: call them where blocking is allowed.
+/// `load`, `list` and `summaries` may read from it: call them where blocking is allowed. In the first moments after a start,
+/// while the index is still being read, every call about a message that is not known yet waits for that.
 /// The returned [`Durable`]s work on any async runtime and on none ([`Durable::wait`]).
 ///
 /// # Several nodes

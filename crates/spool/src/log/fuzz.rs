@@ -54,9 +54,9 @@ fn with_records(mut data: &[u8]) -> Option<OneFile> {
     Some(disk)
 }
 
-/// A disk that has nothing but one segment.
+/// A disk that has nothing but one segment. Tests of single parts use it too.
 #[derive(Clone, Default)]
-struct OneFile(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct OneFile(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl Disk for OneFile {
     fn create(&self, _: &str) -> io::Result<Arc<dyn DiskFile>> {

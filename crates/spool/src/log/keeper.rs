@@ -242,7 +242,9 @@ impl Keeper {
     /// There is another spare.
     fn note_spares(&self, state: &State) {
         self.core.space.set_margin(state.catalog.spares().map(|s| s.segment.capacity).max().unwrap_or(0));
-        if state.catalog.count_spares().room() > 0 {
+        let room = state.catalog.count_spares().room();
+        self.core.space.set_spare_room(room);
+        if room > 0 {
             self.core.health.send_if_modified(|health| {
                 let is_over = *health == Health::Full;
                 if is_over {

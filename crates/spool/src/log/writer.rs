@@ -191,7 +191,8 @@ impl Writer {
         if settled.gone > 0 && (state.note_gone(settled.gone) || settled.has_chores) {
             core.wake_keeper(&mut state);
         }
-        core.space.set_log_room(state.catalog.count_spares().room() + room);
+        core.space.set_segment_room(room);
+        core.space.set_spare_room(state.catalog.count_spares().room());
         let arrivals = state.arrivals.clone();
         drop(state);
         self.recover();
@@ -264,7 +265,8 @@ impl Writer {
         match self.begin_segment(load) {
             Ok(appender) => {
                 let mut state = self.core.lock();
-                self.core.space.set_log_room(state.catalog.count_spares().room() + appender.room());
+                self.core.space.set_segment_room(appender.room());
+                self.core.space.set_spare_room(state.catalog.count_spares().room());
                 // There should be another spare soon.
                 self.core.wake_keeper(&mut state);
                 drop(state);

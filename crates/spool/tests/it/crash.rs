@@ -177,7 +177,7 @@ fn every_prefix_while_segments_fill_and_are_collected() {
     let names =
         |step: &Step<Mark>| matches!(step, Step::Create { name, .. } if name.starts_with("segments/"));
     assert!(steps.iter().filter(|step| names(step)).count() > 3, "segments were filled");
-    let first = steps.len() - 400;
+    let first = steps.len() - 300;
     check_every_prefix(&steps, first);
 }
 

@@ -46,6 +46,8 @@ struct Inner<M> {
     capacity: u64,
     /// Asked before every operation.
     fault: Box<dyn FnMut(&Operation<'_>) -> Fault + Send>,
+    /// Called before every sync of a file, while others may go on.
+    slow_sync: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// An operation that may fail.
@@ -95,6 +97,7 @@ impl<M: Clone + Send + 'static> SimDisk<M> {
             is_locked: Arc::default(),
             capacity: DEFAULT_CAPACITY,
             fault: Box::new(|_| Fault::None),
+            slow_sync: Arc::new(|_| {}),
         })))
     }
 
@@ -111,6 +114,15 @@ impl<M: Clone + Send + 'static> SimDisk<M> {
 
     pub(crate) fn set_fault(&self, fault: impl FnMut(&Operation<'_>) -> Fault + Send + 'static) {
         self.lock().fault = Box::new(fault);
+    }
+
+    pub(crate) fn set_slow_sync(&self, slow_sync: impl Fn(&str) + Send + Sync + 'static) {
+        self.lock().slow_sync = Arc::new(slow_sync);
+    }
+
+    /// Octets that files take.
+    pub(crate) fn size(&self) -> u64 {
+        self.lock().used()
     }
 
     pub(crate) fn mark(&self, mark: M) {
@@ -276,6 +288,8 @@ impl<M: Clone + Send + 'static> DiskFile for SimFile<M> {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let slow_sync = self.disk.lock().slow_sync.clone();
+        slow_sync(&self.name);
         let mut inner = self.disk.lock();
         match inner.check(&Operation::Sync(&self.name)) {
             Ok(_) => {
