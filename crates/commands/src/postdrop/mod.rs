@@ -52,7 +52,7 @@ pub(crate) fn main(program: &Program) -> Run {
     }
     let (receipt, status) = match outcome {
         Ok(id) => {
-            trigger_pickup();
+            trigger_pickup(program);
             (Receipt::Queued(id), 0)
         }
         Err(why) => refuse(program, &mut input, why)?,
@@ -119,7 +119,11 @@ fn check_user(program: &Program, instance: &Instance) -> Result<(), Fatal> {
 }
 
 /// Tells pickup, if it is there. It also looks by itself.
-fn trigger_pickup() {
+fn trigger_pickup(program: &Program) {
+    if let Err(e) = std::fs::symlink_metadata(control::PICKUP_SOCKET) {
+        program.warning(&format!("unable to look up {}: {}", control::PICKUP_SOCKET, reason(&e)));
+        return;
+    }
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let Ok(socket) = socket(AddressFamily::Unix, SockType::Stream, flags, None) else { return };
     let connected =

@@ -89,7 +89,7 @@ struct Scenario {
     security_options: String,
     filter: String,
     recipients: Vec<Rcpt>,
-    body: Option<Encoding>,
+    body: Encoding,
     ret: Option<Ret>,
     envid: Option<Bytes>,
     content: String,
@@ -118,7 +118,7 @@ impl Scenario {
             security_options: "noplaintext, noanonymous".into(),
             filter: String::new(),
             recipients: Vec::new(),
-            body: None,
+            body: Encoding::Unspecified,
             ret: None,
             envid: None,
             content: String::new(),
@@ -172,7 +172,10 @@ impl Scenario {
                     self.ret = Some(if words.next().unwrap() == "full" { Ret::Full } else { Ret::Headers })
                 }
                 "-V" => self.envid = Some(xtext::encode(words.next().unwrap().as_bytes()).into()),
-                "-B" => self.body = words.next().map(|_| Encoding::EightBitMime),
+                "-B" => {
+                    words.next();
+                    self.body = Encoding::EightBitMime;
+                }
                 address => {
                     let address = smtp::address::parse(address.as_bytes(), false).unwrap();
                     // Postfix: sendmail's ORCPT has the address without quotes.
