@@ -311,7 +311,9 @@ impl Recovered {
         // collection copied is older than its segment, and what could not be written is in two places.
         let is_snapshot = digest.change.is_snapshot;
         let last = self.last_states.get(&digest.serial).copied();
-        let is_later = last.is_none_or(|(seq, _)| entry.seq > seq);
+        // Of two copies of a snapshot the one in the cold segment counts, as for messages.
+        let is_copy = source.is_cold && is_snapshot && last == Some((entry.seq, true));
+        let is_later = is_copy || last.is_none_or(|(seq, _)| entry.seq > seq);
         if !is_later && last.is_some_and(|(_, is_snapshot)| is_snapshot) {
             // The snapshot tells it.
             return;
