@@ -287,8 +287,8 @@ impl SegmentState {
     }
 }
 
-/// A message's records may need so many octets before they can replace each other.
-const STATE_SIZE: u64 = 256;
+/// A message's records may need so many octets before they can replace each other: two attempts' worth.
+const STATE_SIZE: u64 = 512;
 
 /// How many octets the spares can take.
 pub(crate) struct Spares {
@@ -491,7 +491,7 @@ impl Catalog {
     pub(crate) fn count_spares(&self) -> Spares {
         let capacities = || self.spares().map(|spare| spare.segment.capacity);
         let records = self.messages.len() as u64 * STATE_SIZE;
-        Spares { octets: capacities().sum(), reserve: capacities().max().unwrap_or(0) + records }
+        Spares { octets: capacities().sum(), reserve: capacities().max().unwrap_or(0).max(records) }
     }
 
     pub(crate) fn spares(&self) -> impl Iterator<Item = &SegmentState> {

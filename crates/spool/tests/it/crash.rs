@@ -4,7 +4,7 @@
 use crate::model::{Found, Mark, Model, begin, options, options_with_events, outcome, recipient};
 use crate::sim_disk::{EINTR, EIO, Fault, Operation, Random, SimDisk, Step, Unsynced, crashed};
 use mail::{Fate, QueueId};
-use spool::{Admin, SegmentSpool, Spool};
+use spool::{Admin, Options, SegmentSpool, Spool};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +18,11 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(disk: SimDisk<Mark>) -> Driver {
-        let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options()).unwrap();
+        Driver::with(disk, options())
+    }
+
+    pub(crate) fn with(disk: SimDisk<Mark>, options: Options) -> Driver {
+        let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options).unwrap();
         Driver { disk, spool, living: BTreeMap::new() }
     }
 

@@ -2,13 +2,19 @@
 //! aside.
 
 use crate::crash::Driver;
-use crate::model::{Mark, arrival, commit, content, options, options_with_events, outcome};
+use crate::model::{self, Mark, arrival, commit, content, options_with_events, outcome};
 use crate::sim_disk::{SimDisk, Unsynced, crashed};
 use mail::{Fate, QueueId};
-use spool::{Listed, ReadonlySpool, SegmentSpool, Spool, SpoolError};
+use spool::{Listed, Options, ReadonlySpool, SegmentSpool, Spool, SpoolError};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Nothing is collected, so that every record has one place.
+fn calm() -> Options {
+    Options { collect_after: Duration::from_secs(3600), ..model::options() }
+}
 
 /// What a message looks like when it is whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +25,7 @@ struct Whole {
 
 /// Some messages, with and without history and body file; sealed by a clean stop, or not.
 fn disk(is_sealed: bool) -> SimDisk<Mark> {
-    let mut driver = Driver::new(SimDisk::new());
+    let mut driver = Driver::with(SimDisk::new(), calm());
     for n in 0..6u8 {
         let size = if n == 4 { 20_000 } else { 100 + 700 * usize::from(n) };
         let id = driver.commit(2, vec![n; size], n == 2);
@@ -119,7 +125,7 @@ fn a_server_sets_damage_aside_and_goes_on() {
                 let damaged = disk.copy();
                 damaged.change_file(&name, |octets| octets[at] ^= 0x55);
                 let moment = format!("octet {at} of {name} (sealed: {is_sealed})");
-                let (options, events) = options_with_events(options());
+                let (options, events) = options_with_events(calm());
                 let spool = SegmentSpool::open_on(Arc::new(damaged.clone()), options).unwrap();
                 let found = readable(&spool);
                 assert!(suffering(&expect, &found) <= 1, "{moment}");
@@ -134,7 +140,7 @@ fn a_server_sets_damage_aside_and_goes_on() {
                         "{moment}: {lost} is lost without a trace"
                     );
                 }
-                let spool = SegmentSpool::open_on(Arc::new(damaged), crate::model::options()).unwrap();
+                let spool = SegmentSpool::open_on(Arc::new(damaged), calm()).unwrap();
                 let again = readable(&spool);
                 assert!(again.contains_key(&new), "{moment}");
                 assert!(suffering(&found, &again) <= 2, "{moment}: it gets worse");
@@ -150,7 +156,7 @@ fn damage_in_the_middle_is_told_and_its_octets_are_kept() {
     // The first message's record, in the middle of the segment.
     let (name, at) = find(&disk, &content(&[0; 100]));
     disk.change_file(&name, |octets| octets[at + 20] ^= 1);
-    let (options, events) = options_with_events(options());
+    let (options, events) = options_with_events(calm());
     let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options).unwrap();
     assert_eq!(readable(&spool).len(), expect.len() - 1);
     drop(spool);
@@ -161,7 +167,7 @@ fn damage_in_the_middle_is_told_and_its_octets_are_kept() {
     let octets = disk.read_file(&saved).unwrap();
     assert!(octets.windows(50).any(|window| window == [0; 50]));
     // It is told once.
-    let (options, events) = options_with_events(crate::model::options());
+    let (options, events) = options_with_events(calm());
     drop(SegmentSpool::open_on(Arc::new(disk), options).unwrap());
     assert_eq!(*events.lock().unwrap(), [""; 0]);
 }
@@ -171,7 +177,7 @@ fn a_message_found_damaged_when_it_is_read_is_set_aside() {
     let disk = disk(true);
     let (name, at) = find(&disk, &content(&[1; 800]));
     disk.change_file(&name, |octets| octets[at + 500] ^= 1);
-    let (options, events) = options_with_events(options());
+    let (options, events) = options_with_events(calm());
     let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options).unwrap();
     // Its digest and envelope are whole, so it is still listed.
     let ids: Vec<QueueId> = spool.list().map(|listed| listed.unwrap().summary.id).collect();
@@ -182,7 +188,7 @@ fn a_message_found_damaged_when_it_is_read_is_set_aside() {
     assert!(octets.windows(100).any(|window| window == [1; 100]));
     assert!(events.lock().unwrap()[0].contains(id.as_str()));
     drop(spool);
-    let spool = SegmentSpool::open_on(Arc::new(disk), crate::model::options()).unwrap();
+    let spool = SegmentSpool::open_on(Arc::new(disk), calm()).unwrap();
     assert!(spool.summary(*id).is_none());
 }
 
@@ -191,7 +197,7 @@ fn a_damaged_body_file_is_noticed_before_its_end_and_can_be_set_aside() {
     let disk = disk(true);
     let name = disk.file_names().into_iter().find(|name| name.starts_with("bodies/")).unwrap();
     disk.change_file(&name, |octets| octets[100] ^= 1);
-    let (options, events) = options_with_events(options());
+    let (options, events) = options_with_events(calm());
     let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options).unwrap();
     let ids: Vec<QueueId> = spool.list().map(|listed| listed.unwrap().summary.id).collect();
     let is_large = |id: &&QueueId| spool.load(**id).unwrap().content.len() > 10_000;
@@ -209,7 +215,7 @@ fn a_damaged_body_file_is_noticed_before_its_end_and_can_be_set_aside() {
 #[test]
 fn a_damaged_history_is_forgotten_and_the_message_kept() {
     let disk = SimDisk::new();
-    let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options()).unwrap();
+    let spool = SegmentSpool::open_on(Arc::new(disk.clone()), calm()).unwrap();
     let id = commit(&spool, 2, b"x", false).unwrap();
     let reason = outcome(0, 123_456_789, Fate::Deferred);
     spool.record(id, std::slice::from_ref(&reason), None);
@@ -217,7 +223,7 @@ fn a_damaged_history_is_forgotten_and_the_message_kept() {
     drop(spool);
     let (name, at) = find(&disk, b"123456789");
     disk.change_file(&name, |octets| octets[at] ^= 1);
-    let (options, events) = options_with_events(options());
+    let (options, events) = options_with_events(calm());
     let spool = SegmentSpool::open_on(Arc::new(disk.clone()), options).unwrap();
     assert_eq!(spool.load(id).unwrap().outcomes, [None, None]);
     assert_eq!(spool.list().map(Result::unwrap).count(), 1);
@@ -233,7 +239,7 @@ fn cut_files_keep_what_is_before_the_cut() {
         for part in 0..=10 {
             let cut = disk.copy();
             cut.change_file(&name, |octets| octets.truncate(used * part / 10));
-            let spool = SegmentSpool::open_on(Arc::new(cut), options()).unwrap();
+            let spool = SegmentSpool::open_on(Arc::new(cut), calm()).unwrap();
             let found = readable(&spool);
             for (id, message) in &found {
                 let original = expect.get(id);
@@ -250,7 +256,7 @@ fn cut_files_keep_what_is_before_the_cut() {
 #[test]
 fn strange_things_in_the_place_of_segments_are_told_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = SegmentSpool::open(folder.path(), options()).unwrap();
+    let spool = SegmentSpool::open(folder.path(), calm()).unwrap();
     let id = commit(&spool, 1, b"x", false).unwrap();
     drop(spool);
     let segments = folder.path().join("segments");
@@ -259,7 +265,7 @@ fn strange_things_in_the_place_of_segments_are_told_and_left_alone() {
     nix::unistd::mkfifo(&segments.join("00000103"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     std::fs::write(segments.join("notes.txt"), b"?").unwrap();
     std::fs::write(folder.path().join("bodies/0"), b"?").unwrap();
-    let (options, events) = options_with_events(options());
+    let (options, events) = options_with_events(calm());
     let spool = SegmentSpool::open(folder.path(), options).unwrap();
     assert!(spool.load(id).is_ok());
     commit(&spool, 1, b"y", false).unwrap();
@@ -279,7 +285,7 @@ fn another_version_is_not_touched() {
         octets[24..28].copy_from_slice(&crc.to_le_bytes());
     });
     let before = disk.read_file(&name);
-    let opened = SegmentSpool::open_on(Arc::new(disk.clone()), options());
+    let opened = SegmentSpool::open_on(Arc::new(disk.clone()), calm());
     assert!(matches!(opened.err(), Some(SpoolError::Format(text)) if text.contains("99")));
     assert_eq!(disk.read_file(&name), before);
 }

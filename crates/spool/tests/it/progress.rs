@@ -4,7 +4,6 @@ use crate::model::{Mark, begin, commit, options, outcome};
 use crate::sim_disk::{Fault, Operation, SimDisk, Step};
 use mail::{Fate, Time};
 use spool::{ReadonlySpool, SegmentSpool, Spool};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -56,18 +55,16 @@ fn those_who_wait_share_a_sync() {
     commit(&spool, 1, b"", false).unwrap();
     // The device syncs until it is told to be done.
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
-    let is_syncing = Arc::new(AtomicBool::new(false));
-    let (gate_too, syncing_too) = (gate.clone(), is_syncing.clone());
+    let gate_too = gate.clone();
     disk.set_slow_sync(move |name| {
         if name.starts_with("segments/") {
-            syncing_too.store(true, SeqCst);
             let open = gate_too.0.lock().unwrap();
             drop(gate_too.1.wait_while(open, |open| !*open).unwrap());
         }
     });
     let before = batches(&disk);
     let first = begin(&spool, 1, &[1; 200], false, |_| {}).unwrap().1;
-    while !is_syncing.load(SeqCst) {
+    while batches(&disk) == before {
         std::thread::yield_now();
     }
     let others: Vec<_> = (0..20).map(|_| begin(&spool, 1, &[1; 200], false, |_| {}).unwrap().1).collect();
