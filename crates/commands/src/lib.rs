@@ -14,6 +14,7 @@ mod postdrop;
 mod postfix;
 mod postmap;
 mod postqueue;
+mod postsuper;
 pub mod program;
 mod receipt;
 mod sendmail;
@@ -34,6 +35,7 @@ const COMMANDS: &[Command] = &[
     ("postconf", 1, Voice::Stderr, postconf::main),
     ("postfix", 1, Voice::TerminalAndLog, postfix::main),
     ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+    ("postsuper", 1, Voice::StderrAndLog, postsuper::main),
     ("sendmail", 75, Voice::StderrAndLog, sendmail::main),
 ];
 
