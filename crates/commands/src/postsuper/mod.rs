@@ -243,7 +243,7 @@ fn become_owner(common: &Common) -> Result<(), Fatal> {
         setgroups(&[user.gid])?;
         setuid(user.uid)
     };
-    become_user().map_err(|e| Fatal::new(format!("setuid({}): {}", user.uid, e.desc())))
+    become_user().map_err(|e| Fatal::new(format!("setuid({}): {}", user.uid, reason(&e.into()))))
 }
 
 /// Where Postfix would have a message that no server works on.
