@@ -2,4 +2,5 @@
 
 pub mod local;
 pub mod mailbox;
+pub mod smtp;
 pub mod verdicts;

@@ -3,6 +3,9 @@
 use crate::{Address, Time};
 use bytes::Bytes;
 
+/// Names an attribute in [`Envelope::extra`]: the header has octets above 127, so that the message can only go by SMTPUTF8.
+pub const SMTPUTF8_HEADER: &str = "smtputf8_header";
+
 /// The envelope of one message in the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {

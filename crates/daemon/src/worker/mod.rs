@@ -4,6 +4,7 @@ mod build;
 mod clock;
 mod queue;
 mod routing;
+mod smtp;
 mod smtpd;
 mod snapshot;
 mod sockets;

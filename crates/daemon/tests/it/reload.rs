@@ -31,19 +31,18 @@ fn open_sessions_survive_and_new_ones_see_what_is_new() {
 fn a_broken_configuration_is_refused_and_the_old_one_goes_on() {
     let instance = instance("");
     let server = instance.start().expect("started");
-    let mut refusals = 0;
-    for (broken, said) in [
+    let mistakes = [
         ("message_size_limit = lots\n", "bad numerical configuration: message_size_limit = lots"),
         ("this is no setting\n", "missing '=' after attribute name: \"this is no setting\""),
         (
             "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\n",
             "in parameter smtpd_relay_restrictions",
         ),
-    ] {
+    ];
+    for (refused_before, (broken, said)) in mistakes.into_iter().enumerate() {
         instance.configure(broken).expect("written");
         server.signal(Signal::SIGHUP).expect("signalled");
-        refusals += 1;
-        let is_refused = || instance.log_text().matches("reload refused").count() == refusals;
+        let is_refused = || instance.log_text().matches("reload refused").count() == refused_before + 1;
         assert!(instance.wait_until(is_refused), "{broken}\n{}", instance.log_text());
         assert!(instance.log_text().contains(said), "{said}\n{}", instance.log_text());
         let mut client = Client::connect(instance.listens).expect("still served");

@@ -2,14 +2,11 @@
 
 use super::{Context, Facts, Incoming, Options, Received, Trouble};
 use mail::header::quote;
-use mail::{Address, Notify, Recipient, xtext};
+use mail::{Address, Notify, Recipient, SMTPUTF8_HEADER, xtext};
 use route::Router;
 use route::canonical::{MapFailed, Place};
 use route::virtual_alias::ExpandError;
 use std::collections::HashSet;
-
-/// The attribute of a message whose header has octets above 127, and that is to go by SMTPUTF8.
-const SMTPUTF8_HEADER: &str = "smtputf8_header";
 
 /// Brings the sender to its final form, and finds out who gets a copy of what it sends.
 pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, facts: &mut Facts) {

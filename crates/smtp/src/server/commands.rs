@@ -510,8 +510,10 @@ impl Session {
         // Postfix: HELO does not take back what EHLO promised.
         self.is_esmtp |= is_ehlo;
         if is_ehlo {
-            let discarded = self.peer.smtpd_discard_ehlo_keywords.to_log();
-            self.notices.extend(discarded.map(Notice::DiscardedKeywords));
+            // Postfix: nothing is said if ENHANCEDSTATUSCODES is among them.
+            let discarded = self.peer.smtpd_discard_ehlo_keywords;
+            let line = discarded.to_log().filter(|_| !discarded.has(Keywords::ENHANCEDSTATUSCODES));
+            self.notices.extend(line.map(Notice::DiscardedKeywords));
         }
     }
 }

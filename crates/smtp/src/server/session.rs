@@ -330,7 +330,9 @@ impl Session {
 
     /// Answers [`Event::Filter`]: the command is another one.
     pub fn replace_command(&mut self, command: &[u8]) {
-        self.command = command.to_vec();
+        let replaced = std::mem::replace(&mut self.command, command.to_vec());
+        let (command, by) = (notice::shown(&replaced), notice::shown(command));
+        self.notices.push_back(Notice::ReplacedCommand { command, by });
         self.accept();
     }
 
