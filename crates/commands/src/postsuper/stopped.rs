@@ -9,6 +9,9 @@ use spool::{Admin, Event, Options, SegmentSpool, Spool, SpoolError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Octets of a new segment: a few words on messages are all that goes in.
+const SEGMENT_SIZE: u64 = 1 << 20;
+
 pub(super) struct Stopped<'a> {
     program: &'a Program,
     /// None: there is no spool yet, and so no message.
@@ -22,7 +25,8 @@ impl Stopped<'_> {
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = events.clone();
         let on_event = move |event| sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-        let options = Options { on_event: Arc::new(on_event), ..Options::default() };
+        let options =
+            Options { segment_size: SEGMENT_SIZE, on_event: Arc::new(on_event), ..Options::default() };
         let spool = match Path::new(SPOOL).exists() {
             true => Some(SegmentSpool::open(SPOOL, options).map_err(|e| Fatal::new(e.to_string()))?),
             false => None,
