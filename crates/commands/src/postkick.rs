@@ -25,16 +25,12 @@ pub(crate) fn main(program: &Program) -> Run {
         .map_err(|e| Fatal::new(format!("chdir {queue_directory}: {}", reason(&e))))?;
     let path = Path::new(class).join(service);
     let request = program.args.last().map(|arg| arg.as_bytes()).unwrap_or_default();
-    match std::fs::metadata(&path).map(|_| trigger(&path, request)) {
-        Ok(Ok(mut stream)) => {
-            // The service closes the connection when it has read the request; what it says is for others.
-            let patience = instance.view.get(p::application_event_drain_time, &mut Vec::new());
-            let waiting = stream.set_read_timeout(Some(patience).filter(|limit| !limit.is_zero()));
-            let _ = waiting.and_then(|()| io::copy(&mut stream.by_ref().take(1), &mut io::sink()));
-            return Ok(0);
-        }
-        Ok(Err(_)) => {}
-        Err(e) => program.warning(&format!("unable to look up {}: {}", path.display(), reason(&e))),
+    if let Some(mut stream) = trigger(program, &path, request) {
+        // The service closes the connection when it has read the request; what it says is for others.
+        let patience = instance.view.get(p::application_event_drain_time, &mut Vec::new());
+        let waiting = stream.set_read_timeout(Some(patience).filter(|limit| !limit.is_zero()));
+        let _ = waiting.and_then(|()| io::copy(&mut stream.by_ref().take(1), &mut io::sink()));
+        return Ok(0);
     }
     let what = format!("class {class} service {service}");
     program.warning(&format!("Cannot contact {what} - perhaps the mail system is down"));

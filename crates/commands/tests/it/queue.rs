@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
-const DOWN: &str = "mail system is down (Connect to the Oxipost showq service: No such file or directory)";
+const DOWN: &str = "mail system is down (Connect to the Oxipost showq service: Connection refused)";
 
 /// A server that takes `times` connections with `serve`.
 fn server<R: Send + 'static>(
@@ -15,7 +15,7 @@ fn server<R: Send + 'static>(
     socket: &str,
     serve: impl FnOnce(UnixListener) -> R + Send + 'static,
 ) -> JoinHandle<R> {
-    let listener = UnixListener::bind(site.path(socket)).unwrap();
+    let listener = site.listen(socket);
     std::thread::spawn(move || serve(listener))
 }
 
@@ -47,7 +47,6 @@ fn a_recorded_listing() {
         });
         assert_eq!(site.run(name, args, b""), said(0, expect, ""), "{name} {args:?}");
         showq.join().unwrap();
-        std::fs::remove_file(site.path("public/showq")).unwrap();
     }
 }
 
@@ -86,7 +85,6 @@ fn flushes() {
         let flush = server(&site, "public/flush", |listener| answer(listener, Answer::Unknown));
         assert_eq!(site.run("postqueue", &args, b""), said(0, "", ""), "{args:?}");
         assert_eq!(flush.join().unwrap(), [Order::parse(order).unwrap()]);
-        std::fs::remove_file(site.path("public/flush")).unwrap();
     }
     for (args, why) in [
         (&["-s", "other.example"][..], "Flush service is not configured for destination \"other.example\""),
@@ -125,7 +123,7 @@ fn without_a_server() {
     assert_eq!(messages, expect.concat());
     let down = "postqueue: fatal: Cannot flush mail queue - mail system is down\n";
     assert_eq!(site.run("postqueue", &["-f"], b""), said(69, "", down));
-    let connect = "postqueue: warning: connect to public/flush: No such file or directory\n";
+    let connect = "postqueue: warning: connect to public/flush: Connection refused\n";
     assert_eq!(site.run("postqueue", &["-i", "ABC"], b""), said(69, "", &format!("{connect}{down}")));
 }
 

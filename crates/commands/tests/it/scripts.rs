@@ -2,7 +2,6 @@
 
 use crate::site::{Site, said};
 use std::io::Read;
-use std::os::unix::net::UnixListener;
 
 #[test]
 fn postlog() {
@@ -26,7 +25,7 @@ fn postlog() {
 #[test]
 fn postkick() {
     let site = Site::new("");
-    let listener = UnixListener::bind(site.path("public/qmgr")).unwrap();
+    let listener = site.listen("public/qmgr");
     let service = std::thread::spawn(move || {
         let mut octets = [0; 8];
         let n = listener.accept().unwrap().0.read(&mut octets).unwrap();

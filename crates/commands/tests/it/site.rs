@@ -4,6 +4,7 @@ use mail::{Address, DsnStatus, Envelope, Fate, Outcome, QueueId, Recipient, Time
 use spool::{ReadonlySpool, SegmentSpool, Spool};
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,6 +33,9 @@ impl Site {
         for folder in ["queue", "maildrop", "public", "private", "pid"] {
             std::fs::create_dir_all(site.path(folder)).expect("a folder");
         }
+        for socket in ["qmgr", "pickup", "showq", "flush"] {
+            site.leave_socket(socket);
+        }
         let user = nix::unistd::User::from_uid(nix::unistd::getuid()).expect("users").expect("this user");
         let binaries = Path::new(env!("CARGO_BIN_EXE_postdrop")).parent().expect("a folder");
         let binaries = format!("command_directory = {}\n", binaries.display());
@@ -45,6 +49,19 @@ impl Site {
         );
         std::fs::write(site.path("main.cf"), text).expect("written");
         site
+    }
+
+    /// What a server leaves of a socket of its.
+    fn leave_socket(&self, name: &str) {
+        drop(UnixListener::bind(self.path("public").join(name)).expect("a socket"));
+    }
+
+    /// Listens at a socket, as a server does.
+    pub(crate) fn listen(&self, socket: &str) -> UnixListener {
+        let path = self.path(socket);
+        // It is not there, or what was left there.
+        let _ = std::fs::remove_file(&path);
+        UnixListener::bind(path).expect("a socket")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -4,7 +4,6 @@ use crate::site::{Ended, Site, finish, said, start};
 use mail::{Address, Encoding, Notify, Recipient, Ret};
 use spool::maildrop::{Limits, Maildrop, Submission, Writer};
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
 
 /// The only letter, which is taken out.
 fn take_letter(site: &Site) -> (Submission, String) {
@@ -199,11 +198,14 @@ fn authorized_submit_users() {
 #[test]
 fn pickup_is_told() {
     let site = Site::new("");
-    let pickup = UnixListener::bind(site.path("public/pickup")).unwrap();
+    let pickup = site.listen("public/pickup");
     assert_eq!(site.run("sendmail", &["a"], b"x\n"), said(0, "", ""));
     let mut told = String::new();
     pickup.accept().unwrap().0.read_to_string(&mut told).unwrap();
     assert_eq!(told, "W");
+    std::fs::remove_file(site.path("public/pickup")).unwrap();
+    let warning = "postdrop: warning: unable to look up public/pickup: No such file or directory\n";
+    assert_eq!(site.run("sendmail", &["a"], b"x\n"), said(0, "", warning));
 }
 
 /// A submission as sendmail writes it.
