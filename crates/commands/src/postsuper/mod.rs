@@ -128,11 +128,16 @@ impl Work<'_> {
                 Word::Id(id) => ids.push(id),
                 Word::Foreign => {}
                 Word::Invalid => {
+                    self.take_ids(actions, &std::mem::take(&mut ids))?;
                     let shown = maillog::printable(word);
                     self.program.warning(&format!("invalid mail queue id: {shown}"));
                 }
             }
         }
+        self.take_ids(actions, &ids)
+    }
+
+    fn take_ids(&mut self, actions: &[Action], ids: &[QueueId]) -> Result<(), Fatal> {
         // Where more than one thing is done, all of it is done to a message before the next.
         let at_once = if actions.len() > 1 { 1 } else { BATCH };
         for ids in ids.chunks(at_once) {
@@ -227,8 +232,9 @@ fn remove_letter(id: QueueId) -> Result<bool, Fatal> {
 
 /// Whether the user is the owner of the mail system that was named: one that runs without root.
 fn owns_some_system(program: &Program) -> bool {
-    let Ok(request) = Request::read(program) else { return false };
-    let Ok(instance) = Instance::open(program, request.config_directory.as_deref()) else { return false };
+    let Ok(instance) = Instance::open(program, request::config_directory(program).as_deref()) else {
+        return false;
+    };
     let owner = instance.view.get(params::p::mail_owner, &mut Vec::new());
     User::from_uid(getuid()).ok().flatten().is_some_and(|user| user.name == owner)
 }

@@ -144,6 +144,12 @@ impl Request {
     }
 }
 
+/// The folder that `-c` names, of a command line that may be wrong.
+pub(super) fn config_directory(program: &Program) -> Option<String> {
+    let options = getopt::parse(&program.text_args(), SPEC).options;
+    options.into_iter().rev().find_map(|(letter, value)| value.filter(|_| letter == 'c'))
+}
+
 fn read_queues(names: &[String]) -> Result<Option<Vec<Queue>>, Fatal> {
     let mut queues = Vec::new();
     for name in names {

@@ -161,7 +161,7 @@ fn postsuper_on_the_spool() {
     let input = format!("{b}\nNOSUCH\n../x\n{a}\n");
     let held = [told(&b, "placed on hold"), told(&a, "placed on hold")];
     let invalid = "warning: invalid mail queue id: ../x";
-    postsuper(&site, &["-h", "-"], &input, &[invalid, &held[0], &held[1], "Placed on hold: 2 messages"]);
+    postsuper(&site, &["-h", "-"], &input, &[&held[0], invalid, &held[1], "Placed on hold: 2 messages"]);
     postsuper(&site, &["-d", "ALL", "hold"], "", &["Deleted: 2 messages"]);
     assert_eq!(site.states(), [c.as_str()]);
     let requeued = told(&c, "requeued");
