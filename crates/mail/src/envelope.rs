@@ -95,7 +95,9 @@ pub enum Ret {
 /// The content's declared encoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Encoding {
+    /// Nothing was said of it.
     #[default]
+    Unspecified,
     SevenBit,
     EightBitMime,
 }

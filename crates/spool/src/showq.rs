@@ -5,7 +5,7 @@
 
 use crate::maildrop::{Limits, Maildrop};
 use crate::{Listed, Summary};
-use mail::{Address, Fate, QueueId};
+use mail::{Address, Fate, Outcome, QueueId};
 use std::io::{self, BufRead};
 
 /// A message as listings show it.
@@ -79,12 +79,14 @@ impl Entry {
     pub fn of_message(listed: &Listed, is_active: bool) -> Entry {
         let summary = &listed.summary;
         let recipients = listed.envelope.recipients.iter().zip(&listed.outcomes);
-        let waiting = recipients.filter_map(|(recipient, outcome)| match outcome {
-            Some(outcome) if outcome.fate != Fate::Deferred => None,
-            outcome => Some(Waiting {
-                address: recipient.address.external(),
-                reason: outcome.as_ref().map_or_else(Vec::new, |o| o.reason.clone().into_bytes()),
-            }),
+        let is_open =
+            |outcome: &Option<Outcome>| outcome.as_ref().is_none_or(|outcome| outcome.fate == Fate::Deferred);
+        let mut open: Vec<_> = recipients.filter(|(_, outcome)| is_open(outcome)).collect();
+        // Postfix: those with a reason come first, in the order in which they were deferred.
+        open.sort_by_key(|(_, outcome)| outcome.as_ref().map_or((true, 0), |o| (false, o.at.micros())));
+        let waiting = open.into_iter().map(|(recipient, outcome)| Waiting {
+            address: recipient.address.external(),
+            reason: outcome.as_ref().map_or_else(Vec::new, |o| o.reason.clone().into_bytes()),
         });
         Entry {
             queue: Queue::of_message(summary, is_active),

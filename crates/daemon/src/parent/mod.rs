@@ -124,6 +124,8 @@ impl Parent {
                     let directory = &self.config_directory;
                     let version = &self.settings.mail_version;
                     self.log.event(&DaemonStarted { version, config_directory: directory });
+                    // Whoever waits for it may log next.
+                    self.log.flush();
                     notify::ready();
                     if let Some(ready) = ready.take() {
                         ready(Ok(()));

@@ -183,7 +183,7 @@ fn incoming(id: QueueId, arrival: mail::Time, notice: &Notice) -> Incoming {
         }],
         arrival,
         origin: Origin::Internal,
-        encoding: if notice.is_8bit { Encoding::EightBitMime } else { Encoding::SevenBit },
+        encoding: if notice.is_8bit { Encoding::EightBitMime } else { Encoding::Unspecified },
         smtputf8: notice.smtputf8,
         rewrite_local: true,
         ..Envelope::default()

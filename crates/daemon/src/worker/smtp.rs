@@ -122,6 +122,7 @@ fn conversation(s: &Smtp) -> smtp::client::Settings {
         smtp_send_dummy_mail_auth: s.smtp_send_dummy_mail_auth,
         smtp_sasl_auth_soft_bounce: s.smtp_sasl_auth_soft_bounce,
         send_cyrus_sasl_authzid: s.send_cyrus_sasl_authzid,
+        smtp_reply_filter: None,
     }
 }
 

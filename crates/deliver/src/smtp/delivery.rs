@@ -7,7 +7,7 @@ use super::recipients::{Recipients, Via};
 use super::session::{Approach, Refused, Target, is_lost};
 use super::tls::Wish;
 use super::wire::Line;
-use mail::{DsnStatus, Encoding};
+use mail::DsnStatus;
 use net::dial::DialError;
 use net::idle::Reusable;
 use net::mx::{self, NoServers};
@@ -342,7 +342,7 @@ impl<'a> Delivery<'a> {
             recipients: &rcpts,
             size: envelope.size,
             is_converted: false,
-            body: (envelope.encoding == Encoding::EightBitMime).then_some(envelope.encoding),
+            body: envelope.encoding,
             smtputf8: envelope.smtputf8,
             requires_smtputf8: self.requires_smtputf8(&rcpts),
             ret: envelope.ret,
@@ -357,18 +357,23 @@ impl<'a> Delivery<'a> {
         self.agent.log_notices(&mut client, self.job.message.id);
         let mut end = End::Done;
         let mut is_good = true;
+        let mut takes_leave = true;
         match outcome {
             Ok(()) => self.has_completed = true,
             Err(failure) => {
                 let falls_back = may_fall_back && is_lost(&failure) && client.wire().tls.is_some();
                 is_good = failure.scope != Scope::Site;
+                // Postfix: a server for which the message is too big is left without a word.
+                takes_leave = failure.status != DsnStatus::new(5, 3, 4) || failure.remote_mta.is_some();
                 self.fail_all(&failure, &via, is_last && !falls_back, true);
                 if falls_back {
                     end = End::FallsBack;
                 }
             }
         }
-        self.part(endpoint, Kept { connection: client, uses, opened }, is_good).await;
+        if takes_leave {
+            self.part(endpoint, Kept { connection: client, uses, opened }, is_good).await;
+        }
         end
     }
 

@@ -144,10 +144,7 @@ impl Approach<'_> {
         if !must_match || summary.certificate == Certificate::Verified {
             return Ok(());
         }
-        let text = match summary.is_trusted() {
-            true => "Server certificate not verified",
-            false => "Server certificate not trusted",
-        };
+        let text = "Server certificate not verified";
         Err(Failure::ours(Scope::Site, DsnStatus::new(4, 7, 5), text))
     }
 

@@ -13,8 +13,8 @@ pub struct Message<'a> {
     pub size: u64,
     /// The content is converted to 7 bits on the way: SIZE is not announced, nor 8BITMIME.
     pub is_converted: bool,
-    /// What BODY= is to say; None where nothing was said of it.
-    pub body: Option<Encoding>,
+    /// What BODY= is to say.
+    pub body: Encoding,
     /// SMTPUTF8 was asked for; it is announced where the server knows it.
     pub smtputf8: bool,
     /// An address or a header needs it: the server must know it.
@@ -36,7 +36,7 @@ impl<'a> Message<'a> {
             recipients,
             size,
             is_converted: false,
-            body: None,
+            body: Encoding::Unspecified,
             smtputf8: false,
             requires_smtputf8: false,
             ret: None,
@@ -195,9 +195,9 @@ impl<W> Client<W> {
         }
         if self.features.eightbitmime {
             match message.body {
-                Some(Encoding::EightBitMime) => add(" BODY=8BITMIME"),
-                Some(Encoding::SevenBit) => add(" BODY=7BIT"),
-                None => {}
+                Encoding::EightBitMime => add(" BODY=8BITMIME"),
+                Encoding::SevenBit => add(" BODY=7BIT"),
+                Encoding::Unspecified => {}
             }
         }
         if self.features.dsn {

@@ -1,7 +1,7 @@
 //! The client's side of SMTP and LMTP: what is said to a server to hand it messages.
 //!
-//! Here we drive: the methods of [`Client`] are `async` over a [`Wire`]. Which server, TLS, passwords and what becomes of
-//! recipients are the caller's.
+//! Here we drive: the methods of [`Client`] are `async` over a [`Wire`]. Which server, TLS, passwords and what becomes
+//! of recipients are the caller's.
 
 mod commands;
 mod failure;
@@ -18,7 +18,7 @@ pub use failure::{Failure, Lost, Scope};
 pub use features::{Features, XforwardFeatures};
 pub use login::Login;
 pub use notice::ClientNotice;
-pub use reply::{Endless, Oddity, ReplyReader, ServerReply};
+pub use reply::{Endless, Oddity, ReplyFilter, ReplyReader, ServerReply};
 pub use stage::Stage;
 pub use transaction::{Content, Report, VerifyTarget};
 
@@ -43,8 +43,8 @@ pub trait Wire: Send {
     ) -> impl Future<Output = Result<(), Lost>> + Send;
 }
 
-/// Parameters of a service, by their names in main.cf; for lmtp, those that begin with `lmtp_`. `Default` has Postfix 3.7's
-/// defaults, but for the names.
+/// Parameters of a service, by their names in main.cf; for lmtp, those that begin with `lmtp_`. `Default` has Postfix
+/// 3.7's defaults, but for the names.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub myhostname: String,
@@ -62,6 +62,7 @@ pub struct Settings {
     pub smtp_send_dummy_mail_auth: bool,
     pub smtp_sasl_auth_soft_bounce: bool,
     pub send_cyrus_sasl_authzid: bool,
+    pub smtp_reply_filter: Option<ReplyFilter>,
 }
 
 impl Default for Settings {
@@ -80,6 +81,7 @@ impl Default for Settings {
             smtp_send_dummy_mail_auth: false,
             smtp_sasl_auth_soft_bounce: true,
             send_cyrus_sasl_authzid: false,
+            smtp_reply_filter: None,
         }
     }
 }
@@ -121,8 +123,8 @@ pub enum Protocol {
 /// A conversation with a server.
 ///
 /// The order: [`greet`](Client::greet), [`hello`](Client::hello), perhaps [`start_tls`](Client::start_tls),
-/// [`upgrade`](Client::upgrade) and `hello` again, [`login`](Client::login), then [`deliver`](Client::deliver) as often as
-/// [`is_reusable`](Client::is_reusable) says, with [`probe`](Client::probe) before each but the first, and
+/// [`upgrade`](Client::upgrade) and `hello` again, [`login`](Client::login), then [`deliver`](Client::deliver) as often
+/// as [`is_reusable`](Client::is_reusable) says, with [`probe`](Client::probe) before each but the first, and
 /// [`quit`](Client::quit).
 ///
 /// A future that is dropped midway leaves the conversation in a state nobody knows: drop the client too.
@@ -151,7 +153,7 @@ impl<W: Wire> Client<W> {
         Client {
             wire,
             input: BytesMut::new(),
-            reader: ReplyReader::new(settings.line_length_limit),
+            reader: reader(&settings),
             protocol,
             settings,
             server,
@@ -212,7 +214,7 @@ impl<W: Wire> Client<W> {
         Ok(Client {
             wire: shake_hands(self.wire).await?,
             input: BytesMut::new(),
-            reader: ReplyReader::new(self.settings.line_length_limit),
+            reader: reader(&self.settings),
             protocol: self.protocol,
             settings: self.settings,
             server: self.server,
@@ -245,6 +247,10 @@ impl<W: Wire> Client<W> {
     pub fn take_notices(&mut self) -> Vec<ClientNotice> {
         std::mem::take(&mut self.notices)
     }
+}
+
+fn reader(settings: &Settings) -> ReplyReader {
+    ReplyReader::new(settings.line_length_limit).with_filter(settings.smtp_reply_filter.clone())
 }
 
 /// Sending and receiving.

@@ -41,7 +41,8 @@ impl ClientNotice {
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,
-            ClientNotice::DiscardedKeywords(_)
+            ClientNotice::Odd { oddity: Oddity::Replaced { .. }, .. }
+                | ClientNotice::DiscardedKeywords(_)
                 | ClientNotice::Utf8Without8bit
                 | ClientNotice::PixWorkarounds(_)
                 | ClientNotice::BrokenLine { .. }
@@ -87,6 +88,9 @@ impl fmt::Display for NoticeLine<'_> {
             ClientNotice::Odd { oddity: Oddity::Garbage(text), is_lmtp, .. } => {
                 let protocol = if *is_lmtp { "LMTP" } else { "ESMTP" };
                 write!(f, "{queue_id}: non-{protocol} response from {relay}: {text}")
+            }
+            ClientNotice::Odd { oddity: Oddity::Replaced { line, by }, .. } => {
+                write!(f, "{relay}: replacing server reply \"{line}\" with \"{by}\"")
             }
             ClientNotice::DiscardedKeywords(names) => write!(f, "discarding EHLO keywords: {names}"),
             ClientNotice::BadSizeLimit(limit) => write!(f, "bad EHLO SIZE limit \"{limit}\" from {relay}"),

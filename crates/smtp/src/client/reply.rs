@@ -3,6 +3,8 @@
 use crate::text::printable;
 use mail::DsnStatus;
 use memchr::memchr;
+use std::fmt;
+use std::sync::Arc;
 
 /// A server's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,24 @@ impl ServerReply {
     }
 }
 
+/// `smtp_reply_filter`: another line for a line of a reply, if it has one.
+#[derive(Clone)]
+pub struct ReplyFilter(Arc<Replace>);
+
+type Replace = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl ReplyFilter {
+    pub fn new(filter: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> ReplyFilter {
+        ReplyFilter(Arc::new(filter))
+    }
+}
+
+impl fmt::Debug for ReplyFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyFilter")
+    }
+}
+
 /// Gathers replies from input of any granularity.
 ///
 /// ```
@@ -43,6 +63,7 @@ impl ServerReply {
 pub struct ReplyReader {
     /// `line_length_limit`: of a line, and of all that is kept of a reply.
     limit: usize,
+    filter: Option<ReplyFilter>,
     /// The line at hand, as much of it as is kept, and whether there was more.
     line: Vec<u8>,
     is_long: bool,
@@ -62,6 +83,8 @@ pub enum Oddity {
     LongReply(String),
     /// A line that is none of a reply.
     Garbage(String),
+    /// A line was replaced by another (`smtp_reply_filter`).
+    Replaced { line: String, by: String },
 }
 
 /// The reply has no end.
@@ -76,6 +99,7 @@ impl ReplyReader {
     pub fn new(line_length_limit: usize) -> ReplyReader {
         ReplyReader {
             limit: line_length_limit,
+            filter: None,
             line: Vec::new(),
             is_long: false,
             lines: Vec::new(),
@@ -83,6 +107,11 @@ impl ReplyReader {
             size: 0,
             oddities: Vec::new(),
         }
+    }
+
+    /// The same, with lines replaced (`smtp_reply_filter`).
+    pub fn with_filter(self, filter: Option<ReplyFilter>) -> ReplyReader {
+        ReplyReader { filter, ..self }
     }
 
     /// Takes a reply off the front of `input`; None if its end has not come. Lines may end with a bare LF.
@@ -120,19 +149,18 @@ impl ReplyReader {
     /// A line is whole. The reply, if that was its last.
     fn end_line(&mut self) -> Option<ServerReply> {
         let line = self.take_line();
+        let line = self.filtered(line);
         let end = Line::parse(&line);
         if self.kept < self.limit {
             self.kept += line.len() + 1;
             self.lines.push(line.clone());
         } else if !self.oddities.iter().any(|oddity| matches!(oddity, Oddity::LongReply(_))) {
-            self.oddities.push(Oddity::LongReply(beginning(&self.lines.join(" "))));
+            self.add(Oddity::LongReply(beginning(&self.lines.join(" "))));
         }
         match end {
             Line::Middle => None,
             Line::Garbage => {
-                if self.oddities.len() < self.limit {
-                    self.oddities.push(Oddity::Garbage(line.chars().take(100).collect()));
-                }
+                self.add(Oddity::Garbage(line.chars().take(100).collect()));
                 None
             }
             Line::Last { code, status } => {
@@ -143,6 +171,20 @@ impl ReplyReader {
         }
     }
 
+    fn filtered(&mut self, line: String) -> String {
+        let Some(by) = self.filter.as_ref().and_then(|filter| filter.0(&line)) else { return line };
+        let by = printable(by.as_bytes());
+        self.add(Oddity::Replaced { line, by: by.clone() });
+        by
+    }
+
+    fn add(&mut self, oddity: Oddity) {
+        // as many as there can be short lines in a reply that is kept whole
+        if self.oddities.len() < self.limit {
+            self.oddities.push(oddity);
+        }
+    }
+
     fn take_line(&mut self) -> String {
         let mut octets = std::mem::take(&mut self.line);
         let fits =
@@ -150,7 +192,7 @@ impl ReplyReader {
         if std::mem::take(&mut self.is_long) || !fits {
             octets.truncate(self.limit);
             let line = printable(&octets);
-            self.oddities.push(Oddity::LongLine(beginning(&line)));
+            self.add(Oddity::LongLine(beginning(&line)));
             return line;
         }
         let text = octets.strip_suffix(b"\n").unwrap_or(&octets);

@@ -1,8 +1,8 @@
 //! One message: MAIL, RCPT, DATA, the content, and what becomes of each recipient.
 //!
-//! With PIPELINING (RFC 2920), commands up to DATA go out together as far as they fit into [`PIPELINE_LIMIT`] octets; then
-//! all replies are awaited. QUIT never goes out with the final dot: a server that sends one reply too many could otherwise
-//! have its farewell taken for the acceptance of the message.
+//! With PIPELINING (RFC 2920), commands up to DATA go out together as far as they fit into [`PIPELINE_LIMIT`] octets;
+//! then all replies are awaited. QUIT never goes out with the final dot: a server that sends one reply too many could
+//! otherwise have its farewell taken for the acceptance of the message.
 
 use super::commands::{Planned, is_sendable};
 use super::{Client, ClientNotice, Failure, Lost, Message, Protocol, Scope, ServerReply, Stage, Wire};
@@ -78,8 +78,8 @@ impl Transaction<'_, '_> {
 }
 
 impl<W: Wire> Client<W> {
-    /// Sends a message. Each recipient whose fate is its own is reported, with its index and the reply that decided it, as
-    /// soon as that is known; the failure, if one is returned, is that of all others.
+    /// Sends a message. Each recipient whose fate is its own is reported, with its index and the reply that decided it,
+    /// as soon as that is known; the failure, if one is returned, is that of all others.
     pub async fn deliver(
         &mut self,
         message: &Message<'_>,

@@ -88,7 +88,7 @@ proptest::proptest! {
             .collect();
         let envid = Bytes::from("a+2Bb");
         let message = Message {
-            body: Some(Encoding::EightBitMime),
+            body: Encoding::EightBitMime,
             smtputf8: true,
             requires_smtputf8: true,
             ret: Some(Ret::Headers),

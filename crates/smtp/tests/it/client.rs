@@ -1,4 +1,5 @@
-//! The client against servers that misbehave, held against `tests/client.golden`: what Postfix said, logged and made of it.
+//! The client against servers that misbehave, held against `tests/client.golden`: what Postfix said, logged and made of
+//! it.
 //!
 //! ```text
 //! === name
@@ -18,7 +19,8 @@ use bytes::Bytes;
 use mail::{Address, Encoding, Notify, Ret, xtext};
 use smtp::Keywords;
 use smtp::client::{
-    Client, ClientAttributes, Failure, Login, Message, Protocol, Rcpt, Scope, Server, ServerReply, Settings,
+    Client, ClientAttributes, Failure, Login, Message, Protocol, Rcpt, ReplyFilter, Scope, Server,
+    ServerReply, Settings,
 };
 use smtp::sasl::{Credentials, SecurityOptions};
 use std::future::Future;
@@ -87,7 +89,7 @@ struct Scenario {
     security_options: String,
     filter: String,
     recipients: Vec<Rcpt>,
-    body: Option<Encoding>,
+    body: Encoding,
     ret: Option<Ret>,
     envid: Option<Bytes>,
     content: String,
@@ -116,7 +118,7 @@ impl Scenario {
             security_options: "noplaintext, noanonymous".into(),
             filter: String::new(),
             recipients: Vec::new(),
-            body: None,
+            body: Encoding::Unspecified,
             ret: None,
             envid: None,
             content: String::new(),
@@ -143,6 +145,7 @@ impl Scenario {
             "smtp_sasl_auth_soft_bounce" => settings.smtp_sasl_auth_soft_bounce = value == "yes",
             "smtp_send_dummy_mail_auth" => settings.smtp_send_dummy_mail_auth = value == "yes",
             "smtp_discard_ehlo_keywords" => self.server.smtp_discard_ehlo_keywords = Keywords::parse(value).0,
+            "smtp_reply_filter" => settings.smtp_reply_filter = Some(ReplyFilter::new(filtered)),
             "smtp_never_send_ehlo" => settings.smtp_never_send_ehlo = value == "yes",
             "smtp_always_send_ehlo" => settings.smtp_always_send_ehlo = value == "yes",
             "smtp_line_length_limit" => settings.smtp_line_length_limit = value.parse().unwrap(),
@@ -169,7 +172,10 @@ impl Scenario {
                     self.ret = Some(if words.next().unwrap() == "full" { Ret::Full } else { Ret::Headers })
                 }
                 "-V" => self.envid = Some(xtext::encode(words.next().unwrap().as_bytes()).into()),
-                "-B" => self.body = words.next().map(|_| Encoding::EightBitMime),
+                "-B" => {
+                    words.next();
+                    self.body = Encoding::EightBitMime;
+                }
                 address => {
                     let address = smtp::address::parse(address.as_bytes(), false).unwrap();
                     // Postfix: sendmail's ORCPT has the address without quotes.
@@ -248,6 +254,14 @@ impl Scenario {
         }
         log
     }
+}
+
+/// The rules of the scenario "reply filter".
+fn filtered(line: &str) -> Option<String> {
+    if line.starts_with("250-PIPELINING") {
+        return Some("250-X".into());
+    }
+    line.strip_prefix("550 5").map(|rest| format!("450 4{rest}"))
 }
 
 /// As logged.

@@ -1,5 +1,5 @@
-//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record`, and `dialogues/ours/NAME.smtp`, where
-//! we mean to differ.
+//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record.py`, and `dialogues/ours/NAME.smtp`,
+//! where we mean to differ.
 //!
 //! ```text
 //! # a comment; `# whole` says that it matters which octets come together

@@ -326,7 +326,8 @@ impl Driver {
         if !["PLAIN", "LOGIN"].iter().any(|m| self.login.mechanism.eq_ignore_ascii_case(m)) {
             return self.refuse_login("Invalid authentication mechanism", None);
         }
-        let is_bad = |response: &Vec<u8>| response != b"=" && BASE64.decode(response).is_err();
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+        let is_bad = |response: &Vec<u8>| !response.iter().all(is_base64);
         if self.login.said.iter().any(is_bad) {
             return self.refuse_login("Invalid base64 data in initial response", None);
         }
@@ -421,6 +422,7 @@ fn config(settings: &HashMap<String, String>) -> Config {
             | "smtpd_helo_restrictions"
             | "smtpd_sender_restrictions"
             | "smtpd_recipient_restrictions"
+            | "smtpd_authorized_verp_clients"
             | "smtpd_etrn_restrictions"
             | "smtpd_authorized_xclient_hosts"
             | "smtpd_authorized_xforward_hosts"

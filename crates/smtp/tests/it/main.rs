@@ -8,3 +8,4 @@ mod dialogue;
 mod driver;
 mod peer;
 mod server;
+mod session;

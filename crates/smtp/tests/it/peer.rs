@@ -1,4 +1,4 @@
-//! A server for clients to talk to: a copy of the `sink` that `tests/record-client` uses, or a script of replies.
+//! A server for clients to talk to: a copy of the `sink` that `tests/record_client.py` uses, or a script of replies.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

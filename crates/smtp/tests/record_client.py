@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""record-client FILE: have Postfix deliver to peers that misbehave, and write down in the file what it said and logged.
+"""record_client.py FILE: have Postfix deliver to peers that misbehave, and write down in the file what it said and logged.
 
 R:, L: and C: lines are written anew, everything else stays. The format is described in tests/it/client.rs, which reads the
 same file. WORLD names the `world` program (default: the one of this checkout's tests/world).
 """
 import os, re, shlex, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+sys.dont_write_bytecode = True
 from record import unescape
 
 BASE = """
