@@ -42,11 +42,7 @@ pub(super) fn show(stored: &Stored, line_length_limit: usize, sink: Sink<'_>) ->
             return Ok(());
         }
     }
-    let declared: &[u8] = match stored.envelope.encoding {
-        Encoding::EightBitMime => b"encoding=8bit",
-        Encoding::SevenBit => b"",
-    };
-    file.end(declared)
+    file.end(encoding(stored.envelope.encoding))
 }
 
 /// A letter in the maildrop.
@@ -70,7 +66,7 @@ pub(super) fn show_letter(
             return Ok(());
         }
     }
-    file.end(b"")
+    file.end(None)
 }
 
 /// A file that is made up while it is read.
@@ -125,15 +121,15 @@ impl<'a> File<'a> {
         if self.line.len() < self.line_length_limit { Ok(true) } else { self.put_line(kind::PIECE) }
     }
 
-    /// Ends the content and the file; `extracted` is an attribute found in the content, if any.
-    fn end(&mut self, extracted: &[u8]) -> Result<(), Broken> {
+    /// Ends the content and the file; `extracted` comes after the content.
+    fn end(&mut self, extracted: Option<Part>) -> Result<(), Broken> {
         if !self.line.is_empty() && !self.put_line(kind::PIECE)? {
             return Ok(());
         }
-        if !self.put(kind::EXTRACTED, b"")?
-            || !extracted.is_empty() && !self.put(kind::ATTRIBUTE, extracted)?
-        {
-            return Ok(());
+        for (kind, data) in [(kind::EXTRACTED, Vec::new())].into_iter().chain(extracted) {
+            if !self.put(kind, &data)? {
+                return Ok(());
+            }
         }
         self.put(kind::END, b"").map(drop)
     }
@@ -147,6 +143,14 @@ fn attribute(name: &str, value: impl AsRef<[u8]>) -> Part {
 
 fn time(at: Time) -> Part {
     (kind::TIME, format!("{} {:6}", at.secs(), at.subsec_micros()).into_bytes())
+}
+
+fn encoding(encoding: Encoding) -> Option<Part> {
+    match encoding {
+        Encoding::Unspecified => None,
+        Encoding::SevenBit => Some(attribute("encoding", "7bit")),
+        Encoding::EightBitMime => Some(attribute("encoding", "8bit")),
+    }
 }
 
 fn rewrite_context(is_local: bool) -> Part {
@@ -166,9 +170,7 @@ fn envelope_records(stored: &Stored) -> Vec<Part> {
     records.extend(sasl(envelope));
     records.extend(dsn(envelope.envid.as_deref(), envelope.ret));
     records.push((kind::SENDER, envelope.sender.as_bytes().to_vec()));
-    if envelope.encoding == Encoding::EightBitMime {
-        records.push(attribute("encoding", "8bit"));
-    }
+    records.extend(encoding(envelope.encoding));
     if envelope.origin == Origin::Smtp {
         records.extend(client(envelope));
     }
@@ -274,9 +276,7 @@ fn letter_records(submission: &Submission, arrival: Time) -> Vec<Part> {
     records.push(rewrite_context(!contexts.any(|(_, value)| &value[..] == b"remote")));
     records.extend(submission.full_name.iter().map(|name| (kind::FULL_NAME, name.to_vec())));
     records.extend(submission.sender.iter().map(|sender| (kind::SENDER, sender.as_bytes().to_vec())));
-    if submission.encoding == Encoding::EightBitMime {
-        records.push(attribute("encoding", "8bit"));
-    }
+    records.extend(encoding(submission.encoding));
     let others = submission.extra.iter().filter(|(name, _)| name != "rewrite_context");
     records.extend(others.map(|(name, value)| extra(name, value)));
     for recipient in &submission.recipients {
