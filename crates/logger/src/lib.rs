@@ -34,6 +34,12 @@ pub struct Logger {
     pid: u32,
 }
 
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Logger({}[{}])", self.tag, self.pid)
+    }
+}
+
 struct Shared {
     state: Mutex<State>,
     /// The writer waits here for lines, `flush` for the writer.
