@@ -99,6 +99,11 @@ impl Logger {
         Logger { tag: format!("{syslog_name}/{service}").into(), ..self.clone() }
     }
 
+    /// A handle for lines of another program name altogether.
+    pub fn tagged(&self, tag: &str) -> Logger {
+        Logger { tag: tag.into(), ..self.clone() }
+    }
+
     /// The same service under another process number. Log readers pair lines by it, so each concurrent session has its own.
     pub fn with_pid(&self, pid: u32) -> Logger {
         Logger { pid, ..self.clone() }

@@ -7,4 +7,5 @@ pub mod fields;
 pub mod local_time;
 pub mod pcre;
 pub mod posix_regex;
+pub mod process;
 pub mod tls;
