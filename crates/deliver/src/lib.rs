@@ -1,5 +1,20 @@
 //! Delivery agents: SMTP and LMTP, local mailboxes, and the small ones.
 
+mod command;
+mod copy;
+mod destinations;
+mod failure;
 pub mod local;
 pub mod mailbox;
+pub mod pipe;
+pub mod process;
+mod reports;
+mod transports;
 pub mod verdicts;
+pub mod virtual_mailboxes;
+
+pub use command::Note;
+pub use copy::Prelude;
+pub use destinations::fuzz_destinations;
+pub use failure::Failure;
+pub use transports::Transports;
