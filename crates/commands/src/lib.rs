@@ -2,14 +2,23 @@
 //!
 //! One program has them all; the last part of argv[0] says which one it is. A command of its own is a line in `COMMANDS`.
 
+mod clock;
 mod getopt;
+mod ids;
 pub mod instance;
+mod lists;
 mod log;
 mod newaliases;
 mod postconf;
+mod postdrop;
 mod postfix;
 mod postmap;
+mod postqueue;
 pub mod program;
+mod receipt;
+mod sendmail;
+mod server;
+mod sibling;
 
 use program::{Program, Run, Voice};
 use std::ffi::OsString;
@@ -19,16 +28,30 @@ use std::process::ExitCode;
 type Command = (&'static str, u8, Voice, fn(&Program) -> Run);
 
 const COMMANDS: &[Command] = &[
-    ("newaliases", 75, Voice::StderrAndLog, newaliases::main),
+    ("mailq", 75, Voice::StderrAndLog, sendmail::main),
+    ("newaliases", 75, Voice::StderrAndLog, sendmail::main),
     ("postalias", 1, Voice::StderrAndLog, postmap::postalias),
     ("postconf", 1, Voice::Stderr, postconf::main),
     ("postfix", 1, Voice::TerminalAndLog, postfix::main),
     ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+    ("sendmail", 75, Voice::StderrAndLog, sendmail::main),
 ];
 
 /// Runs the command that argv[0] names; under another name the first argument names it: `oxipost postconf -n`.
 pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os().collect()))
+}
+
+/// postdrop(1), whatever it was called by: its caller chose that name.
+pub fn postdrop() -> ExitCode {
+    let args = std::env::args_os().skip(1).collect();
+    ExitCode::from(Program::new("postdrop".to_owned(), args, 1, Voice::StderrAndLog).run(postdrop::main))
+}
+
+/// postqueue(1), whatever it was called by. Postfix: whatever goes wrong, its exit status is EX_UNAVAILABLE.
+pub fn postqueue() -> ExitCode {
+    let args = std::env::args_os().skip(1).collect();
+    ExitCode::from(Program::new("postqueue".to_owned(), args, 69, Voice::StderrAndLog).run(postqueue::main))
 }
 
 fn run(mut argv: Vec<OsString>) -> u8 {

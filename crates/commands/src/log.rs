@@ -7,7 +7,7 @@ use std::path::Path;
 /// Before the configuration is read: syslog, under Postfix's names.
 pub(crate) fn before_configuration(name: &str) -> Logger {
     // postfix(1) is the one command that has no part of its own in the tag.
-    let tag = if name == "postfix" { "postfix".to_owned() } else { format!("postfix/{name}") };
+    let tag = if name == "postfix" { "postfix".to_owned() } else { format!("postfix/{}", service(name)) };
     Logger::direct(syslog("mail"), &tag)
 }
 
@@ -25,7 +25,12 @@ pub(crate) fn open(view: &View, name: &str) -> Logger {
         let by_file = |_| Target::maillog_file(&file, &prefixes);
         Target::postlog(&socket).or_else(by_file).unwrap_or(Target::Nowhere)
     };
-    Logger::direct(target, &syslog_name).service(&syslog_name, name)
+    Logger::direct(target, &syslog_name).service(&syslog_name, service(name))
+}
+
+/// Postfix: sendmail(1) logs under one name, whatever it was called by.
+fn service(name: &str) -> &str {
+    if matches!(name, "mailq" | "newaliases") { "sendmail" } else { name }
 }
 
 fn syslog(facility: &str) -> Target {

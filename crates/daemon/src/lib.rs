@@ -87,7 +87,8 @@ fn serve(instance: Instance, is_detached: bool) -> ExitCode {
         (None, Err(why)) => eprintln!("master: fatal: {why}"),
         (None, Ok(())) => {}
     };
-    let log = match logging(&instance) {
+    let held = parent::hold_signals().map_err(|e| format!("signals: {e}"));
+    let log = match held.and_then(|()| logging(&instance)) {
         Ok(log) => log,
         Err(why) => {
             report(Err(why));

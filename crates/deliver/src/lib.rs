@@ -9,6 +9,7 @@ pub mod mailbox;
 pub mod pipe;
 pub mod process;
 mod reports;
+pub mod smtp;
 mod transports;
 pub mod verdicts;
 pub mod virtual_mailboxes;

@@ -3,6 +3,9 @@
 use crate::{Address, Time};
 use bytes::Bytes;
 
+/// Names an attribute in [`Envelope::extra`]: the header has octets above 127, so that the message can only go by SMTPUTF8.
+pub const SMTPUTF8_HEADER: &str = "smtputf8_header";
+
 /// The envelope of one message in the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -92,7 +95,9 @@ pub enum Ret {
 /// The content's declared encoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Encoding {
+    /// Nothing was said of it.
     #[default]
+    Unspecified,
     SevenBit,
     EightBitMime,
 }

@@ -19,7 +19,7 @@ pub mod xtext;
 
 pub use address::Address;
 pub use dsn::DsnStatus;
-pub use envelope::{Client, Encoding, Envelope, Notify, Origin, Recipient, Ret};
+pub use envelope::{Client, Encoding, Envelope, Notify, Origin, Recipient, Ret, SMTPUTF8_HEADER};
 pub use outcome::{Fate, Outcome};
 pub use queue_id::QueueId;
 pub use reply::Reply;

@@ -11,6 +11,7 @@ mod inet;
 pub mod listen;
 pub mod mx;
 mod nexthop;
+mod random;
 pub mod resolver;
 mod services;
 mod stream;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};
+pub use random::random_token;
 pub use resolver::Resolver;
 pub use services::{Services, parse_known_tcp_ports};
 pub use stream::{Socket, Stream};

@@ -29,7 +29,7 @@ pub use delegation::{Request, Response, ResponseError, fuzz_response};
 pub use diagnostic::{Diagnostic, Severity};
 pub use dnsbl::{AddressPattern, fuzz_pattern};
 pub use event::{Action, ActionLine, Event, Info, Warning};
-pub use expand::{ExpandError, expand, session_value};
+pub use expand::{ExpandError, expand, fuzz_template, session_value};
 pub use facts::{
     Asked, Class, Facts, Failed, Found, HostFailure, Is, Listed, ListedQuery, Map, MatchList, Resolved,
     Subject, Table, Verified,

@@ -1,7 +1,7 @@
 //! What follows `check_policy_service`: the server's address and settings of its own.
 
 use crate::settings::PolicySettings;
-use crate::text::{inside_braces, split_name_value, words};
+use crate::text::{closing_brace, inside_braces, split_name_value, words};
 use std::time::Duration;
 
 /// A policy server.
@@ -27,7 +27,11 @@ impl PolicyService {
         let mut service =
             PolicyService { name: text.to_owned(), endpoint: text.to_owned(), settings: defaults.clone() };
         if text.starts_with('{') {
-            let inner = inside_braces(text).map_err(|why| format!("policy service syntax error: {why}"))?;
+            let end = closing_brace(text);
+            let inner = &text[1..end.unwrap_or(text.len())];
+            if end.is_none_or(|end| end + 1 < text.len()) {
+                return Err(format!("policy service syntax error: {inner}"));
+            }
             let mut inner_words = words(inner).into_iter().map(|word| &inner[word]);
             let Some(endpoint) = inner_words.next() else {
                 return Err(format!("empty policy service: \"{text}\""));
@@ -59,8 +63,8 @@ impl PolicySettings {
         match name {
             "default_action" => self.default_action = not_empty(name, value)?,
             "policy_context" => self.policy_context = not_empty(name, value)?,
-            "request_limit" => self.request_limit = number(name, value)?,
-            "try_limit" => self.try_limit = number(name, value)?,
+            "request_limit" => self.request_limit = number(name, value, 0)?,
+            "try_limit" => self.try_limit = number(name, value, 1)?,
             "timeout" => self.timeout = seconds(name, value)?,
             "max_idle" => self.max_idle = seconds(name, value)?,
             "max_ttl" => self.max_ttl = seconds(name, value)?,
@@ -78,11 +82,11 @@ fn not_empty(name: &str, value: &str) -> Result<String, String> {
     }
 }
 
-fn number(name: &str, value: &str) -> Result<u32, String> {
-    value
-        .parse::<i32>()
-        .map_err(|_| format!("bad numerical configuration: {name} = {value}"))
-        .and_then(|n| u32::try_from(n).map_err(|_| format!("invalid {name} parameter value {n} < 0")))
+fn number(name: &str, value: &str, min: u32) -> Result<u32, String> {
+    let bad = |_| format!("bad numerical configuration: {name} = {value}");
+    let number = value.parse::<i32>().map_err(bad)?;
+    let in_range = u32::try_from(number).ok().filter(|number| *number >= min);
+    in_range.ok_or_else(|| format!("invalid {name} parameter value {number} < {min}"))
 }
 
 /// `10`, `10s`, `2m`, `1h`, `1d`, `1w`; at least a second.
@@ -117,6 +121,7 @@ mod tests {
         assert_eq!(got.map_err(String::as_str), expect, "{text}");
     }
 
+    /// The errors are what Postfix's smtpd dies of.
     #[test]
     fn services() {
         let action = "451 4.3.5 Server configuration problem";
@@ -131,8 +136,13 @@ mod tests {
         check("{ hash }", Err("need service transport:endpoint instead of \"hash\""));
         check("unix:", Err("need service transport:endpoint instead of \"unix:\""));
         check("tcp:x:1", Err("invalid transport name: tcp in service: tcp:x:1"));
+        check("{inet:x:1}y", Err("policy service syntax error: inet:x:1"));
+        check(
+            "{ inet:x:1, { timeout }}",
+            Err("malformed option: missing '=' after attribute name: \"... timeout ...\""),
+        );
         check("{ }", Err("empty policy service: \"{ }\""));
-        check("{ inet:x:1", Err("policy service syntax error: missing '}' in \"{ inet:x:1\""));
+        check("{ inet:x:1", Err("policy service syntax error:  inet:x:1"));
         check(
             "{ inet:x:1, timeout = 1 }",
             Err("malformed option: missing '=' after attribute name: \"...timeout...\""),
@@ -140,7 +150,7 @@ mod tests {
         check("{ inet:x:1, timeout=0 }", Err("invalid timeout: 0 (min 1)"));
         check("{ inet:x:1, timeout=1y }", Err("timeout: bad time value or unit: 1y"));
         check("{ inet:x:1, try_limit=x }", Err("bad numerical configuration: try_limit = x"));
-        check("{ inet:x:1, try_limit=-1 }", Err("invalid try_limit parameter value -1 < 0"));
+        check("{ inet:x:1, try_limit=-1 }", Err("invalid try_limit parameter value -1 < 1"));
         check("{ inet:x:1, nosuch=1 }", Err("unknown option: \"nosuch = 1\""));
         check("{ inet:x:1, policy_context= }", Err("bad string length 0 < 1: policy_context = "));
     }

@@ -103,7 +103,7 @@ pub struct PolicySettings {
     pub request_limit: u32,
     pub retry_delay: Duration,
     pub timeout: Duration,
-    /// 0: no limit.
+    /// At least 1.
     pub try_limit: u32,
     /// The `stress` parameter, which requests carry.
     pub stress: String,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mail::DsnStatus;
+use std::net::Ipv4Addr;
 
 /// A session's memory of its restrictions. One value per connection.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,34 @@ pub struct State {
     pub(crate) after_sender: Option<Refusal>,
     pub(crate) sender_is_checked: bool,
     pub(crate) recipient_is_checked: bool,
+    /// What DNS lists answered: not to be asked, nor their silence logged, for each recipient again.
+    pub(crate) dns_lists: DnsLists,
+}
+
+/// The answers of DNS lists in one session, by the name looked up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DnsLists(Vec<(String, DnsListAnswer)>);
+
+/// The addresses; none if there is no such name; an error if there was no answer.
+pub(crate) type DnsListAnswer = Result<Vec<Ipv4Addr>, NoAnswer>;
+
+/// A list that could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoAnswer;
+
+impl DnsLists {
+    /// More answers than this are not kept. Postfix keeps as many.
+    const LIMIT: usize = 100;
+
+    pub(crate) fn get(&self, query: &str) -> Option<DnsListAnswer> {
+        self.0.iter().find(|(known, _)| known == query).map(|(_, answer)| answer.clone())
+    }
+
+    pub(crate) fn insert(&mut self, query: &str, answer: DnsListAnswer) {
+        if self.0.len() < Self::LIMIT {
+            self.0.push((query.to_owned(), answer));
+        }
+    }
 }
 
 impl State {

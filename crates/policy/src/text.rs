@@ -79,22 +79,20 @@ pub(crate) fn inside_braces(text: &str) -> Result<&str, String> {
     if !text.starts_with('{') {
         return Err(format!("no '{{' at start of text in \"{text}\""));
     }
-    let mut depth = 0;
-    for (at, b) in text.bytes().enumerate() {
-        match b {
-            b'{' => depth += 1,
-            b'}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            let rest = &text[at + 1..];
-            return match rest {
-                "" => Ok(&text[1..at]),
-                _ => Err(format!("syntax error after '}}' in \"{text}\"")),
-            };
-        }
+    match closing_brace(text) {
+        Some(at) if at + 1 == text.len() => Ok(&text[1..at]),
+        Some(_) => Err(format!("syntax error after '}}' in \"{text}\"")),
+        None => Err(format!("missing '}}' in \"{text}\"")),
     }
-    Err(format!("missing '}}' in \"{text}\""))
+}
+
+/// Where the brace ends that `text` begins with.
+pub(crate) fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    text.bytes().position(|b| {
+        depth += i32::from(b == b'{') - i32::from(b == b'}');
+        depth == 0
+    })
 }
 
 /// `name = value`. Postfix's words if it is not one.

@@ -121,7 +121,7 @@ def settle(start, mark):
 
 NOISE = re.compile(r"^((dis)?connect from|lost connection|QID: client=|warning: (?!relay_clientcerts: ).* lookup error for|(warning|error): .*(open|file|/var/lib)|"
                    r"warning: (problem talking|connect) to|warning: (timeout|premature end-of-input) on|warning: hostname .* does not resolve|"
-                   r"improper command pipelining|(Anonymous|Trusted|Untrusted) TLS connection|warning: Illegal address syntax)")
+                   r"improper command pipelining|(Anonymous|Trusted|Untrusted) TLS connection|warning: Illegal address syntax|NOQUEUE: permit: CONNECT from localhost)")
 
 
 def keep(lines):
@@ -202,9 +202,8 @@ def converse(port, line):
         if sender != "-":
             utf8 = " SMTPUTF8" if "utf8" in options else ""
             say(f"MAIL FROM:<{'' if sender == '<>' else sender}>{utf8}", "MAIL")
-            for r in rcpts:
-                say(f"RCPT TO:<{r}>", "RCPT")
-        if "data" in options and say("DATA", "DATA")[0] == "3":
+            accepted = [r for r in rcpts if say(f"RCPT TO:<{r}>", "RCPT")[0] == "2"]
+        if "data" in options and accepted and say("DATA", "DATA")[0] == "3":
             say("Subject: x\r\n\r\nx\r\n.\r\n", "END-OF-MESSAGE", body=True)
         say("QUIT")
     except EOFError as e:

@@ -1,5 +1,5 @@
-//! Addresses as MAIL, RCPT and VRFY give them, taken apart as leniently as Postfix does: source routes, comments, phrases,
-//! missing brackets.
+//! Addresses as MAIL, RCPT and VRFY give them, taken apart as leniently as Postfix does: source routes, comments,
+//! phrases, missing brackets.
 //!
 //! RFC 5321 4.1.2 is what ought to come; RFC 822 is what is understood. Whether the domain makes sense is decided where
 //! addresses are resolved, not here.

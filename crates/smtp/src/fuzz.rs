@@ -3,9 +3,15 @@
 //! `/fuzz/fuzz_targets` calls these with arbitrary octets; ordinary tests call them with a small corpus.
 
 use crate::address;
+use crate::client::{self, Client, Lost, Protocol, Rcpt, ReplyReader, Stage, Wire};
 use crate::framing::{Decoder, ForbidBareNewline, Step};
+use crate::sasl::{Credentials, Exchange, Mechanism, SecurityOptions};
 use crate::server::{Config, Event, Peer, Sasl, Session};
+use bytes::{Bytes, BytesMut};
+use mail::{Address, Notify};
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 /// Content after DATA, cut anywhere, against the naive reading.
 pub fn fuzz_data_framing(data: &[u8]) {
@@ -40,6 +46,92 @@ pub fn fuzz_server_session(data: &[u8]) {
         assert!(
             content.iter().enumerate().all(|(at, b)| *b != b'\n' || (at > 0 && content[at - 1] == b'\r'))
         );
+    }
+}
+
+/// Replies: cut anywhere they are the same, and nothing in them is a control character.
+pub fn fuzz_reply(data: &[u8]) {
+    let Some((&[first, second], wire)) = data.split_first_chunk::<2>() else { return };
+    let read = |cuts: &[usize]| {
+        let (mut reader, mut replies) = (ReplyReader::new(20), Vec::new());
+        for mut input in pieces(wire, cuts) {
+            while let Ok(Some(reply)) = reader.read(&mut input) {
+                assert!(!reply.text.contains(char::is_control));
+                replies.push(reply);
+            }
+        }
+        replies
+    };
+    assert_eq!(read(&[usize::from(first), usize::from(second)]), read(&[]));
+}
+
+/// A login at a server that says anything.
+pub fn fuzz_sasl(data: &[u8]) {
+    let Some((&[mechanism], challenges)) = data.split_first_chunk::<1>() else { return };
+    let mechanism = ["SCRAM-SHA-1", "CRAM-MD5", "LOGIN", "PLAIN"][usize::from(mechanism & 3)];
+    let credentials = Credentials::Password { user: "user".into(), password: "password".into() };
+    let mechanism = Mechanism::parse(mechanism).expect("it is in the table");
+    let exchange = Exchange::new(mechanism, credentials, Default::default(), "abc");
+    let mut exchange = exchange.expect("passwords suit these");
+    for challenge in challenges.split(|b| *b == b'\n') {
+        // a server may make us work; here it may not
+        if !challenge.windows(6).any(|w| w.starts_with(b"i=") && w.iter().all(|b| *b != b',')) {
+            let response = exchange.respond(challenge).unwrap_or_default();
+            assert!(!response.expose().contains(&b'\n'));
+        }
+    }
+}
+
+/// A client at a server that says anything: it comes to an end, and says no more lines than it means to.
+pub fn fuzz_client(data: &[u8]) {
+    let server = Anything { said: data.to_vec(), heard: Vec::new() };
+    let protocol = if data.first().is_some_and(|b| b % 2 == 0) { Protocol::Smtp } else { Protocol::Lmtp };
+    let mut client = Client::new(server, protocol, Default::default(), Default::default());
+    let end = std::pin::pin!(converse(&mut client)).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    assert!(end, "nothing here waits");
+    assert!(client.wire().heard.split_inclusive(|b| *b == b'\n').all(|line| line.ends_with(b"\r\n")));
+}
+
+async fn converse(client: &mut Client<Anything>) -> Result<(), client::Failure> {
+    client.greet().await?;
+    client.hello().await?;
+    let login = client::Login {
+        credentials: Credentials::Password { user: "user".into(), password: "password".into() },
+        security_options: SecurityOptions::default(),
+        is_allowed: &|name| name != "SCRAM-SHA-1",
+        nonce: "abc".into(),
+    };
+    client.login(login).await?;
+    let recipients =
+        ["a@b", "c@d"].map(|a| Rcpt { address: Address::from(a), orcpt: None, notify: Notify::NEVER });
+    let sender = Address::from("x@y");
+    let message = client::Message::new(&sender, &recipients, 9);
+    let mut content = std::iter::once(Ok(Bytes::from_static(b".\r\nx\r\n")));
+    let mut reported = [false; 2];
+    let mut report = |at: usize, _| assert!(!std::mem::replace(&mut reported[at], true));
+    client.deliver(&message, &mut content, &mut report).await
+}
+
+/// A server that has said all it will say.
+struct Anything {
+    said: Vec<u8>,
+    heard: Vec<u8>,
+}
+
+impl Wire for Anything {
+    async fn send(&mut self, octets: &[u8], _: Stage) -> Result<(), Lost> {
+        self.heard.extend_from_slice(octets);
+        Ok(())
+    }
+
+    async fn flush(&mut self, _: Stage) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn receive(&mut self, input: &mut BytesMut, _: Stage) -> Result<(), Lost> {
+        let count = self.said.len().min(10);
+        input.extend(self.said.drain(..count));
+        if count > 0 { Ok(()) } else { Err(Lost::Closed) }
     }
 }
 
@@ -176,6 +268,16 @@ fn naive_line(mode: ForbidBareNewline, wire: &[u8]) -> Option<(&[u8], bool, &[u8
 mod tests {
     use super::*;
 
+    const ENTRIES: [fn(&[u8]); 7] = [
+        fuzz_data_framing,
+        fuzz_chunk_framing,
+        fuzz_address,
+        fuzz_server_session,
+        fuzz_reply,
+        fuzz_sasl,
+        fuzz_client,
+    ];
+
     /// What the fuzz targets begin with.
     const CORPUS: &[&[u8]] = &[
         b"",
@@ -184,17 +286,23 @@ mod tests {
         b"\x02\x01\x01XCLIENT NAME=a ADDR=1.2.3.4\r\nEHLO a\r\nAUTH PLAIN\r\nAGE=\r\nBDAT x\r\n",
         b"\x03\x07\x11MAIL FROM:<a@b> RET=HDRS ENVID=a+2B\n",
         b"\x01\x02\x03\r\n.\r\r\n\r.\n.\r\n",
+        b"220 a\r\n250-b\r\n250-PIPELINING\r\n250 DSN\r\n250 x\r\n250 y\r\n550 z\r\n354 go\r\n250 done\r\n",
+        b"221 a\r\n250-b\r\n250 AUTH LOGIN CRAM-MD5\r\n334 VXNlcm5hbWU6\r\n535-5.7.8 no\r\n535 5.7.8 no\r\n",
+        b"\x00r=abcd,s=QSXCR+Q6sek8bf92\nv=\n",
         b"<@a,@b:\"x y\"@c (d (e)) >",
     ];
 
     #[test]
     fn corpus() {
         for data in CORPUS {
-            for entry in [fuzz_data_framing, fuzz_chunk_framing, fuzz_address, fuzz_server_session] {
+            for entry in ENTRIES {
                 entry(data);
             }
         }
     }
+
+    const REPLIES: &str =
+        "((250|354|550|220|334|garbage|421)[- ](5.1.1 |PIPELINING|AUTH LOGIN|VXNl)?\r?\n){0,12}";
 
     /// Words and octets that mean something to a session.
     fn dialogue() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
@@ -239,8 +347,14 @@ mod tests {
         }
 
         #[test]
-        fn chunks(mode: u8, cuts: [u8; 2], wire in proptest::collection::vec(proptest::sample::select(vec![b'\r', b'\n', b'.', b'x']), 0..40)) {
-            fuzz_chunk_framing(&[&[mode][..], &cuts, &wire].concat());
+        fn conversations(wire in REPLIES) {
+            fuzz_client(wire.as_bytes());
+            fuzz_reply(wire.as_bytes());
+        }
+
+        #[test]
+        fn chunks(mode: u8, cuts: [u8; 2], wire in "[\r\n.x]{0,40}") {
+            fuzz_chunk_framing(&[&[mode][..], &cuts, wire.as_bytes()].concat());
         }
     }
 }

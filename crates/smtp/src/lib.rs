@@ -4,9 +4,15 @@
 //! set of `async fn`s over a small trait ([`client`]).
 
 pub mod address;
+pub mod client;
 pub mod framing;
 #[doc(hidden)]
 pub mod fuzz;
+mod keywords;
+pub mod sasl;
 pub mod secret;
 pub mod server;
 pub mod text;
+
+pub use keywords::Keywords;
+pub use secret::Secret;

@@ -74,8 +74,10 @@ pub(crate) fn put_envelope(out: &mut Vec<u8>, envelope: &Envelope) {
     if envelope.client != Client::default() {
         put_nested(out, t::CLIENT, |out| put_client(out, &envelope.client));
     }
-    if envelope.encoding == Encoding::EightBitMime {
-        put(out, t::ENCODING, b"8");
+    match envelope.encoding {
+        Encoding::Unspecified => {}
+        Encoding::SevenBit => put(out, t::ENCODING, b"7"),
+        Encoding::EightBitMime => put(out, t::ENCODING, b"8"),
     }
     if envelope.smtputf8 {
         put(out, t::SMTPUTF8, b"");
@@ -98,6 +100,10 @@ pub(crate) fn put_envelope(out: &mut Vec<u8>, envelope: &Envelope) {
     }
 }
 
+pub(crate) fn get_encoding(value: &[u8]) -> Encoding {
+    if value == b"7" { Encoding::SevenBit } else { Encoding::EightBitMime }
+}
+
 pub(crate) fn get_envelope(octets: &[u8]) -> Result<Envelope, Malformed> {
     use tag::envelope as t;
     let mut envelope = Envelope::default();
@@ -110,7 +116,7 @@ pub(crate) fn get_envelope(octets: &[u8]) -> Result<Envelope, Malformed> {
             t::LOCAL_UID => envelope.origin = Origin::Local { uid: get_u32(value)? },
             t::INTERNAL => envelope.origin = Origin::Internal,
             t::CLIENT => envelope.client = get_client(value)?,
-            t::ENCODING => envelope.encoding = Encoding::EightBitMime,
+            t::ENCODING => envelope.encoding = get_encoding(value),
             t::SMTPUTF8 => envelope.smtputf8 = true,
             t::RET => envelope.ret = Some(if value == b"F" { Ret::Full } else { Ret::Headers }),
             t::ENVID => envelope.envid = Some(Bytes::copy_from_slice(value)),

@@ -3,7 +3,9 @@
 //! The form is Postfix's (3.4 and later): names and values ended by NUL, a list ended by an empty name. A stream is the
 //! protocol's name, then a list for each message, then an empty list.
 
-use mail::QueueId;
+use crate::maildrop::{Limits, Maildrop};
+use crate::{Listed, Summary};
+use mail::{Address, Fate, Outcome, QueueId};
 use std::io::{self, BufRead};
 
 /// A message as listings show it.
@@ -41,7 +43,8 @@ pub enum Queue {
 }
 
 impl Queue {
-    const ALL: [Queue; 5] = [Queue::Maildrop, Queue::Incoming, Queue::Active, Queue::Deferred, Queue::Hold];
+    pub const ALL: [Queue; 5] =
+        [Queue::Maildrop, Queue::Incoming, Queue::Active, Queue::Deferred, Queue::Hold];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,9 +56,72 @@ impl Queue {
         }
     }
 
+    /// Where Postfix would have a message of the spool. `is_active`: it is being delivered now.
+    pub const fn of_message(summary: &Summary, is_active: bool) -> Queue {
+        if summary.held {
+            Queue::Hold
+        } else if is_active {
+            Queue::Active
+        } else if summary.next_attempt.is_none() {
+            Queue::Incoming
+        } else {
+            Queue::Deferred
+        }
+    }
+
     pub fn parse(name: &[u8]) -> Option<Queue> {
         Queue::ALL.into_iter().find(|q| q.name().as_bytes() == name)
     }
+}
+
+impl Entry {
+    /// A message of the spool. `is_active`: it is being delivered now.
+    pub fn of_message(listed: &Listed, is_active: bool) -> Entry {
+        let summary = &listed.summary;
+        let recipients = listed.envelope.recipients.iter().zip(&listed.outcomes);
+        let is_open =
+            |outcome: &Option<Outcome>| outcome.as_ref().is_none_or(|outcome| outcome.fate == Fate::Deferred);
+        let mut open: Vec<_> = recipients.filter(|(_, outcome)| is_open(outcome)).collect();
+        // Postfix: those with a reason come first, in the order in which they were deferred.
+        open.sort_by_key(|(_, outcome)| outcome.as_ref().map_or((true, 0), |o| (false, o.at.micros())));
+        let waiting = open.into_iter().map(|(recipient, outcome)| Waiting {
+            address: recipient.address.external(),
+            reason: outcome.as_ref().map_or_else(Vec::new, |o| o.reason.clone().into_bytes()),
+        });
+        Entry {
+            queue: Queue::of_message(summary, is_active),
+            id: summary.id,
+            arrival: summary.arrival.secs(),
+            size: summary.size,
+            forced_expire: summary.expired,
+            sender: sender(&listed.envelope.sender),
+            recipients: waiting.collect(),
+        }
+    }
+
+    /// The letters in a maildrop. One that cannot be read is pickup's business and left out.
+    pub fn of_letters(maildrop: &Maildrop) -> io::Result<Vec<Entry>> {
+        Ok(maildrop.names()?.into_iter().filter_map(|name| Entry::of_letter(maildrop, name)).collect())
+    }
+
+    fn of_letter(maildrop: &Maildrop, name: QueueId) -> Option<Entry> {
+        let picked = maildrop.open(name, Limits::default()).ok()?;
+        let submission = picked.reader.submission();
+        let waiting = |a: &Address| Waiting { address: a.external(), reason: Vec::new() };
+        Some(Entry {
+            queue: Queue::Maildrop,
+            id: name,
+            arrival: picked.arrival.secs(),
+            size: picked.file_size,
+            forced_expire: false,
+            sender: submission.sender.as_ref().map(sender).unwrap_or_default(),
+            recipients: submission.recipients.iter().map(|r| waiting(&r.address)).collect(),
+        })
+    }
+}
+
+fn sender(address: &Address) -> Vec<u8> {
+    if address.is_null() { b"MAILER-DAEMON".to_vec() } else { address.external() }
 }
 
 /// Octets of one value, at most: what a reader must be ready to hold.
@@ -149,6 +215,8 @@ fn malformed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::maildrop::Submission;
+    use mail::{DsnStatus, Envelope, Outcome, Recipient, Time};
 
     fn entry() -> Entry {
         Entry {
@@ -185,5 +253,69 @@ mod tests {
         };
         assert_eq!(read(&out).expect("whole").len(), 2);
         assert!((0..out.len()).all(|cut| read(&out[..cut]).is_err()));
+    }
+
+    #[test]
+    fn messages() {
+        let envelope = Envelope {
+            recipients: ["a@x", "b c@x", "d@x"]
+                .map(|a| Recipient { address: a.into(), ..Recipient::default() })
+                .to_vec(),
+            ..Envelope::default()
+        };
+        let outcome = |recipient, fate| Outcome {
+            recipient,
+            fate,
+            status: DsnStatus::new(4, 0, 0),
+            reason: "busy".into(),
+            remote_mta: None,
+            diagnostic: None,
+            at: Time::from_secs(0),
+        };
+        let summary = Summary {
+            id: QueueId::parse(b"AB1234").expect("an id"),
+            arrival: Time::from_secs(7),
+            next_attempt: None,
+            held: false,
+            expired: true,
+            warned: false,
+            size: 99,
+            recipients: 3,
+            pending: 2,
+        };
+        let outcomes = vec![Some(outcome(0, Fate::Sent)), Some(outcome(1, Fate::Deferred)), None];
+        let listed = Listed { summary, envelope, outcomes };
+        let waiting = |a: &str, r: &str| Waiting { address: a.into(), reason: r.into() };
+        let expect = Entry {
+            queue: Queue::Incoming,
+            id: summary.id,
+            arrival: 7,
+            size: 99,
+            forced_expire: true,
+            sender: b"MAILER-DAEMON".to_vec(),
+            recipients: vec![waiting("\"b c\"@x", "busy"), waiting("d@x", "")],
+        };
+        assert_eq!(Entry::of_message(&listed, false), expect);
+        assert_eq!(Queue::of_message(&summary, true), Queue::Active);
+        let tried = Summary { next_attempt: Some(Time::from_secs(9)), ..summary };
+        assert_eq!(Queue::of_message(&tried, false), Queue::Deferred);
+        assert_eq!(Queue::of_message(&Summary { held: true, ..tried }, false), Queue::Hold);
+    }
+
+    #[test]
+    fn letters() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let maildrop = Maildrop::new(folder.path());
+        let recipients = vec![Recipient { address: "bob".into(), ..Recipient::default() }];
+        let submission = Submission { sender: Some("me@x".into()), recipients, ..Submission::default() };
+        let id = maildrop.begin(&submission, Time::from_secs(1)).and_then(|letter| letter.commit());
+        std::fs::write(folder.path().join("BAD"), "x").expect("written");
+        let entries = Entry::of_letters(&maildrop).expect("readable");
+        let [entry] = &entries[..] else { panic!("{entries:?}") };
+        assert_eq!((entry.queue, Ok(entry.id)), (Queue::Maildrop, id.map_err(|_| ())));
+        assert_eq!(
+            (entry.sender.as_slice(), entry.recipients[0].address.as_slice()),
+            (&b"me@x"[..], &b"bob"[..])
+        );
     }
 }

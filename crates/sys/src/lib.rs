@@ -8,4 +8,5 @@ pub mod local_time;
 pub mod pcre;
 pub mod posix_regex;
 pub mod process;
+pub mod signals;
 pub mod tls;

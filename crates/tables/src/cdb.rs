@@ -3,7 +3,7 @@
 use crate::nul::AtomicTerminators;
 use crate::open::OpenError;
 use crate::source::before_nul;
-use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Watched};
+use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
 use crate::{OpenContext, Owner, Table, db_table, error_text, texthash};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 const TABLES: usize = 256;
 /// The pointers to the tables: position and slots, two words each.
 const HEADER: u64 = 8 * TABLES as u64;
-/// Files up to this size are kept in memory.
-const MEMORY_LIMIT_BYTES: u64 = 8 << 20;
 
 pub(crate) fn open(path: &str, context: &OpenContext) -> Result<Arc<dyn Table>, OpenError> {
     let (source, database) = (PathBuf::from(path), PathBuf::from(format!("{path}.cdb")));
@@ -43,7 +41,7 @@ fn load_file(source: &Path, database: &Path, context: &OpenContext) -> Result<Lo
         Err(error) => return Err(unusable(&error)),
     };
     let metadata = file.metadata().map_err(|error| unusable(&error))?;
-    let store = Store::read(file, MEMORY_LIMIT_BYTES).map_err(|error| unusable(&error))?;
+    let store = Store::read(file, context.memory_limit_bytes).map_err(|error| unusable(&error))?;
     db_table::warn_if_older(database, source, &metadata, context);
     let content = CdbContent {
         store,
@@ -64,12 +62,12 @@ struct CdbContent {
 }
 
 impl Content for CdbContent {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         let find = |key: &[u8]| {
             let path = self.path.display();
             self.store.find(key).map_err(|error| format!("error reading {path}: {}", error_text(&error)))
         };
-        let found = self.terminators.find(key, find)?;
+        let found = self.terminators.find(key, find).map_err(FindError::Unreadable)?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
             value.into()
@@ -79,7 +77,11 @@ impl Content for CdbContent {
 
 enum Store {
     Memory(Vec<u8>),
-    Disk(File),
+    /// The pointers to the tables are in memory nevertheless.
+    Disk {
+        file: File,
+        pointers: Vec<u8>,
+    },
 }
 
 impl Store {
@@ -89,7 +91,9 @@ impl Store {
             return Err(damaged());
         }
         if length > memory_limit_bytes {
-            return Ok(Store::Disk(file));
+            let mut pointers = vec![0; HEADER as usize];
+            file.read_exact_at(&mut pointers, 0)?;
+            return Ok(Store::Disk { file, pointers });
         }
         let mut bytes = Vec::with_capacity(length as usize);
         file.take(length).read_to_end(&mut bytes)?;
@@ -103,7 +107,37 @@ impl Store {
                 to.copy_from_slice(from.ok_or_else(damaged)?);
                 Ok(())
             }
-            Store::Disk(file) => file.read_exact_at(to, at),
+            Store::Disk { file, pointers } => {
+                match usize::try_from(at).ok().and_then(|at| pointers.get(at..)?.get(..to.len())) {
+                    Some(from) => {
+                        to.copy_from_slice(from);
+                        Ok(())
+                    }
+                    None => file.read_exact_at(to, at),
+                }
+            }
+        }
+    }
+
+    /// As much as there is.
+    fn read_up_to(&self, at: u64, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Store::Memory(bytes) => {
+                let from = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+                let length = from.len().min(to.len());
+                to[..length].copy_from_slice(&from[..length]);
+                Ok(length)
+            }
+            Store::Disk { file, .. } => {
+                let mut length = 0;
+                while length < to.len() {
+                    match file.read_at(&mut to[length..], at + length as u64)? {
+                        0 => break,
+                        more => length += more,
+                    }
+                }
+                Ok(length)
+            }
         }
     }
 
@@ -111,17 +145,17 @@ impl Store {
     fn pair(&self, at: u64) -> io::Result<(u32, u32)> {
         let mut words = [0; 8];
         self.read_at(at, &mut words)?;
-        let [a, b, c, d, e, f, g, h] = words;
-        Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+        pair_at(&words, 0)
     }
 
     fn find(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let hash = hash(key);
         let (table, slots) = self.pair(u64::from(hash % TABLES as u32) * 8)?;
+        let mut window = Window { first: 0, count: 0, bytes: [0; 8 * WINDOW_SLOTS as usize] };
         for n in 0..slots {
             // A probe past the last slot goes on with the first.
             let slot = (u64::from(hash >> 8) + u64::from(n)) % u64::from(slots);
-            let (found, record) = self.pair(u64::from(table) + 8 * slot)?;
+            let (found, record) = window.pair(self, u64::from(table), slot, u64::from(slots))?;
             if record == 0 {
                 return Ok(None);
             }
@@ -136,28 +170,62 @@ impl Store {
 
     /// The value of the record, if it has this key.
     fn value(&self, record: u64, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let (key_length, value_length) = self.pair(record)?;
+        // One reading is enough for most records.
+        let mut bytes = [0; RECORD_BYTES];
+        let length = self.read_up_to(record, &mut bytes)?;
+        let (key_length, value_length) = pair_at(&bytes[..length], 0)?;
         if key_length as usize != key.len() {
             return Ok(None);
         }
-        let mut stored = vec![0; key.len()];
-        self.read_at(record + 8, &mut stored)?;
-        if stored != key {
-            return Ok(None);
+        let value_at = 8 + key.len();
+        let end = value_at + value_length as usize;
+        if let Some(whole) = bytes[..length].get(8..end) {
+            let (stored, value) = whole.split_at(key.len());
+            return Ok((stored == key).then(|| value.to_vec()));
         }
-        self.check_length(record + 8 + u64::from(key_length) + u64::from(value_length))?;
-        let mut value = vec![0; value_length as usize];
-        self.read_at(record + 8 + u64::from(key_length), &mut value)?;
-        Ok(Some(value))
+        self.check_length(record + end as u64)?;
+        let mut whole = vec![0; end - 8];
+        self.read_at(record + 8, &mut whole)?;
+        Ok(whole.starts_with(key).then(|| whole.split_off(key.len())))
     }
 
     fn check_length(&self, end: u64) -> io::Result<()> {
         let length = match self {
             Store::Memory(bytes) => bytes.len() as u64,
-            Store::Disk(file) => file.metadata()?.len(),
+            Store::Disk { file, .. } => file.metadata()?.len(),
         };
         if end > length { Err(damaged()) } else { Ok(()) }
     }
+}
+
+/// Slots that are read at a time.
+const WINDOW_SLOTS: u64 = 16;
+/// What is read of a record at a time.
+const RECORD_BYTES: usize = 512;
+
+/// Slots that were read together: probes are neighbours.
+struct Window {
+    first: u64,
+    count: u64,
+    bytes: [u8; 8 * WINDOW_SLOTS as usize],
+}
+
+impl Window {
+    /// What is in a slot of the table.
+    fn pair(&mut self, store: &Store, table: u64, slot: u64, slots: u64) -> io::Result<(u32, u32)> {
+        if !(self.first..self.first + self.count).contains(&slot) {
+            self.first = slot;
+            self.count = WINDOW_SLOTS.min(slots - slot);
+            store.read_at(table + 8 * slot, &mut self.bytes[..8 * self.count as usize])?;
+        }
+        pair_at(&self.bytes, 8 * (slot - self.first) as usize)
+    }
+}
+
+fn pair_at(bytes: &[u8], at: usize) -> io::Result<(u32, u32)> {
+    let words: &[u8; 8] = bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(damaged)?;
+    let [a, b, c, d, e, f, g, h] = *words;
+    Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
 }
 
 fn damaged() -> io::Error {
@@ -271,13 +339,28 @@ mod tests {
             let bytes = build(count);
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
-            for store in [Store::Memory(bytes), Store::Disk(file)] {
+            for store in [Store::Memory(bytes), Store::read(file, 0).unwrap()] {
                 for n in 0..count {
                     let value = store.find(format!("key{n}").as_bytes()).unwrap();
                     assert_eq!(value, Some(format!("value{n}").into_bytes()));
                 }
                 assert_eq!(store.find(b"nokey").unwrap(), None);
             }
+        }
+    }
+
+    #[test]
+    fn long_records() {
+        let mut editor = CdbEditor::default();
+        for length in [500, 504, 505, 512, 5000] {
+            editor.insert(&vec![b'k'; length], &vec![b'v'; length]);
+        }
+        let mut out = Vec::new();
+        editor.write(&mut out).unwrap();
+        let store = Store::Memory(out);
+        for length in [500, 504, 505, 512, 5000] {
+            assert_eq!(store.find(&vec![b'k'; length]).unwrap(), Some(vec![b'v'; length]));
+            assert_eq!(store.find(&vec![b'x'; length]).unwrap(), None);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::file_values::value_or_file;
 use crate::rules::{ReadRules, Replacement, Rules, lines, strip_negation, strip_word};
 use crate::source::{is_space, show, trim, trim_start};
-use crate::watched::Content;
+use crate::watched::{Content, FindError};
 use crate::{OpenContext, OpenError, Table, rules};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -84,7 +84,7 @@ fn parse_pattern(pattern: &[u8]) -> Result<Network, String> {
 }
 
 impl Content for Cidr {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         let Some(address) = std::str::from_utf8(key).ok().and_then(|text| text.parse().ok()) else {
             return Ok(None);
         };

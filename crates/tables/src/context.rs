@@ -50,6 +50,10 @@ pub struct OpenContext {
     pub source_format: SourceFormat,
     /// Where a database file is missing but its source file is there, that is read instead.
     pub read_source_without_database: bool,
+    /// A file that changes is noticed. Not for a command that is over in a moment.
+    pub watch_files: bool,
+    /// Database files up to this size are kept in memory; larger ones are read page by page.
+    pub memory_limit_bytes: u64,
 }
 
 impl OpenContext {
@@ -69,6 +73,8 @@ impl OpenContext {
             terminators: Terminators::Either,
             source_format: SourceFormat::Table,
             read_source_without_database: true,
+            watch_files: true,
+            memory_limit_bytes: 8 << 20,
         }
     }
 

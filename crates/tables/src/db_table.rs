@@ -7,7 +7,7 @@ use crate::nul::AtomicTerminators;
 use crate::open::OpenError;
 use crate::source::before_nul;
 use crate::texthash;
-use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Wait, Watched};
+use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Wait, Watched};
 use crate::{OpenContext, Owner, Table, error_text};
 use bytes::Bytes;
 use std::fs::{File, Metadata, TryLockError};
@@ -73,7 +73,7 @@ impl Files {
             context.hint(&format!("{}: {why}", self.database.display()));
             unusable("Invalid argument".to_owned())
         };
-        let database = Database::open(file).map_err(|error| match error {
+        let database = Database::open(file, context.memory_limit_bytes).map_err(|error| match error {
             DbError::Io(error) => unusable(error_text(&error)),
             DbError::Damaged(_) | DbError::Unsupported(_) => invalid(&error.to_string()),
         })?;
@@ -131,8 +131,8 @@ fn error_reading(path: &Path, why: &str) -> String {
 }
 
 impl Content for DbContent {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
-        let found = self.terminators.find(key, |key| self.find_raw(key))?;
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
+        let found = self.terminators.find(key, |key| self.find_raw(key)).map_err(FindError::Unreadable)?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
             value.into()

@@ -6,10 +6,12 @@ use crate::bdb::{BtreeEditor, Database, DbError, HashEditor, Method};
 use crate::cdb::CdbEditor;
 use crate::db_table::method_name;
 use crate::fold::fold;
+use crate::lmdb::{KEY_LIMIT, LmdbEditor};
 use crate::open::known_types;
 use crate::replace::Replacing;
 use crate::source::show;
 use crate::{Duplicates, OpenContext, Terminators, error_text};
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -70,6 +72,7 @@ enum Content {
     Hash(HashEditor),
     Btree(BtreeEditor),
     Cdb(CdbEditor),
+    Lmdb(LmdbEditor),
 }
 
 impl Editor {
@@ -79,6 +82,7 @@ impl Editor {
             "hash" => Editor::open_db(Method::Hash, path, mode, context),
             "btree" => Editor::open_db(Method::Btree, path, mode, context),
             "cdb" => Editor::open_cdb(path, mode, context),
+            "lmdb" => Editor::open_lmdb(path, mode, context),
             _ => Err(refuse(kind, path, mode)),
         }
     }
@@ -105,6 +109,27 @@ impl Editor {
         Ok(Editor { content, replacing, shown: path.to_owned(), with_nul, context: context.clone() })
     }
 
+    fn open_lmdb(path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
+        let file = format!("{path}.lmdb");
+        let failed = |why: &dyn std::fmt::Display| EditError::Other(format!("open database {file}: {why}"));
+        let replacing =
+            Replacing::begin(&PathBuf::from(&file)).map_err(|error| failed(&error_text(&error)))?;
+        // Postfix: an empty file becomes a database; a missing one, too, even if a key is to be removed.
+        let old = replacing.old().filter(|old| old.metadata().is_ok_and(|metadata| metadata.len() > 0));
+        let content = match old.map(File::try_clone) {
+            None => LmdbEditor::default(),
+            Some(Err(error)) => return Err(failed(&error_text(&error))),
+            Some(Ok(old)) => {
+                let editor = LmdbEditor::from_file(old).map_err(|error| failed(&error))?;
+                if mode == Mode::Create { LmdbEditor::default() } else { editor }
+            }
+        };
+        // Postfix: messages name the type, and the source.
+        let shown = format!("lmdb:{path}");
+        let (content, with_nul) = (Content::Lmdb(content), context.terminators);
+        Ok(Editor { content, replacing, shown, with_nul, context: context.clone() })
+    }
+
     fn open_db(method: Method, path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
         let shown = format!("{path}.db");
         let open = if mode == Mode::Delete { "open database" } else { "open" };
@@ -114,7 +139,7 @@ impl Editor {
             context.hint(&format!("{shown}: {why}"));
             EditError::Other(format!("open database {shown}: Invalid argument"))
         };
-        let is_empty = |old: &std::fs::File| old.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        let is_empty = |old: &File| old.metadata().is_ok_and(|metadata| metadata.len() == 0);
         if mode != Mode::Delete && replacing.old().is_some_and(is_empty) {
             replacing.remove_old().map_err(|error| {
                 EditError::Other(format!(
@@ -132,7 +157,7 @@ impl Editor {
             (None, _) | (_, Mode::Create) => None,
             (Some(old), _) => Some(old.try_clone().map_err(failed)?),
         };
-        let database = match old.map(Database::open) {
+        let database = match old.map(|old| Database::open(old, u64::MAX)) {
             Some(Err(DbError::Io(error))) => return Err(failed(error)),
             Some(Err(error)) => return Err(invalid(&error.to_string())),
             Some(Ok(database)) if database.method() != method => {
@@ -167,6 +192,12 @@ impl Editor {
     }
 
     fn store(&mut self, key: &[u8], value: &[u8], shown: &[u8]) -> Result<(), EditError> {
+        if matches!(self.content, Content::Lmdb(_)) && !(1..=KEY_LIMIT).contains(&key.len()) {
+            return Err(EditError::Other(format!(
+                "error updating {}: MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size",
+                self.shown
+            )));
+        }
         if self.context.duplicates == Duplicates::Replace {
             return self.content.replace(key, value).map_err(|error| self.failed_to_write(&error));
         }
@@ -244,6 +275,7 @@ impl Content {
             Content::Hash(_) => "hash",
             Content::Btree(_) => "btree",
             Content::Cdb(_) => "cdb",
+            Content::Lmdb(_) => "lmdb",
         }
     }
 
@@ -252,6 +284,7 @@ impl Content {
             Content::Hash(hash) => hash.insert(key, value),
             Content::Btree(btree) => Ok(btree.insert(key, value)),
             Content::Cdb(cdb) => Ok(cdb.insert(key, value)),
+            Content::Lmdb(lmdb) => Ok(lmdb.insert(key, value)),
         }
     }
 
@@ -266,6 +299,10 @@ impl Content {
                 cdb.replace(key, value);
                 Ok(())
             }
+            Content::Lmdb(lmdb) => {
+                lmdb.replace(key, value);
+                Ok(())
+            }
         }
     }
 
@@ -274,6 +311,7 @@ impl Content {
             Content::Hash(hash) => hash.delete(key),
             Content::Btree(btree) => Ok(btree.delete(key)),
             Content::Cdb(_) => Err(DbError::Unsupported("removing from a constant database")),
+            Content::Lmdb(lmdb) => Ok(lmdb.delete(key)),
         }
     }
 
@@ -282,6 +320,7 @@ impl Content {
             Content::Hash(hash) => hash.write(out),
             Content::Btree(btree) => btree.write(out),
             Content::Cdb(cdb) => cdb.write(out),
+            Content::Lmdb(lmdb) => lmdb.write(out),
         }
     }
 }

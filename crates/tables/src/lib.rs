@@ -12,6 +12,7 @@ mod bdb;
 mod braces;
 mod cdb;
 mod cidr;
+mod client;
 mod compound;
 mod constant;
 mod context;
@@ -20,6 +21,7 @@ pub mod edit;
 mod file_values;
 mod fold;
 mod inline;
+mod lmdb;
 mod maps;
 mod nul;
 mod open;
@@ -27,8 +29,12 @@ mod pattern;
 mod proxy;
 mod replace;
 mod rules;
+mod socketmap;
 pub mod source;
+mod sqlite;
 mod system;
+mod tcp;
+mod template;
 mod texthash;
 mod watched;
 
@@ -156,6 +162,26 @@ pub fn error_text(error: &std::io::Error) -> String {
     }
 }
 
+/// Opens a table whose name may be anything, and asks it; for the fuzz target of that name. Names of files and servers
+/// are left alone.
+pub fn fuzz_open(data: &[u8]) {
+    let spec = String::from_utf8_lossy(data);
+    let has_text = ["inline:", "static:", "cidr:{", "regexp:{", "pcre:{", "randmap:"];
+    let elements = spec.split_once('{').map_or("", |(_, inside)| inside);
+    let is_of_others = ["unionmap:{", "pipemap:{"].iter().any(|kind| spec.starts_with(kind))
+        && split_list(elements.trim_end_matches('}'))
+            .all(|one| has_text.iter().any(|kind| one.starts_with(kind)));
+    if !is_of_others && !has_text.iter().any(|kind| spec.starts_with(kind)) {
+        return;
+    }
+    let context = OpenContext::plain(std::sync::Arc::new(|_, _: &str| {}));
+    if let Ok(table) = open(&spec, &context) {
+        for key in [&b""[..], b"a", b"192.0.2.1", b"::1", data] {
+            let _any = get_now(table.as_ref(), key);
+        }
+    }
+}
+
 /// Reads a cdb file that may be anything; for the fuzz target of that name.
 pub fn fuzz_cdb(data: &[u8]) {
     cdb::fuzz(data);
@@ -163,12 +189,21 @@ pub fn fuzz_cdb(data: &[u8]) {
 
 /// Reads a Berkeley DB file that may be anything; for the fuzz target of that name.
 pub fn fuzz_database(data: &[u8]) {
+    with_file(data, bdb::fuzz);
+}
+
+/// Reads an LMDB file that may be anything; for the fuzz target of that name.
+pub fn fuzz_lmdb(data: &[u8]) {
+    with_file(data, lmdb::fuzz);
+}
+
+fn with_file(data: &[u8], read: fn(std::fs::File)) {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::io::{Seek, Write};
     if let Ok(mut file) = memfd_create("fuzz", MFdFlags::empty()).map(std::fs::File::from)
         && file.write_all(data).is_ok()
         && file.rewind().is_ok()
     {
-        bdb::fuzz(file);
+        read(file);
     }
 }

@@ -3,7 +3,8 @@
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
 use crate::{
-    cdb, cidr, compound, constant, db_table, file_values, fold, inline, pattern, proxy, system, texthash,
+    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, socketmap,
+    sqlite, system, tcp, texthash,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,6 +68,7 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "fail" => Ok(constant::open_fail(name)),
         "cdb" => cdb::open(name, context),
         "cidr" => cidr::open(name, context),
+        "lmdb" => lmdb::open(name, context),
         "regexp" => pattern::open_regexp(name, context),
         "pcre" => pattern::open_pcre(name, context),
         "unionmap" => compound::open_union(name, context),
@@ -76,6 +78,9 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "internal" => Ok(system::open_internal(name)),
         "unix" => system::open_unix(name),
         "proxy" => proxy::open_proxy(name, context),
+        "socketmap" => socketmap::open(name, context),
+        "sqlite" => sqlite::open(name, context),
+        "tcp" => tcp::open(name, context),
         _ => Err(OpenError::UnsupportedType(kind.to_owned())),
     }
 }
@@ -83,8 +88,26 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
 /// All types there are, sorted, as `postconf -m` lists them.
 pub fn known_types() -> &'static [&'static str] {
     &[
-        "btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "pcre", "pipemap", "proxy",
-        "randmap", "regexp", "static", "texthash", "unionmap", "unix",
+        "btree",
+        "cdb",
+        "cidr",
+        "environ",
+        "fail",
+        "hash",
+        "inline",
+        "internal",
+        "lmdb",
+        "pcre",
+        "pipemap",
+        "proxy",
+        "randmap",
+        "regexp",
+        "socketmap",
+        "static",
+        "tcp",
+        "texthash",
+        "unionmap",
+        "unix",
     ]
 }
 

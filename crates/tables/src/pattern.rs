@@ -3,7 +3,7 @@
 use crate::file_values::value_or_file;
 use crate::rules::{BadReplacement, ReadRules, Replacement, Rules, lines, strip_negation, strip_word};
 use crate::source::{is_space, show, trim, trim_start};
-use crate::watched::Content;
+use crate::watched::{Content, FindError};
 use crate::{OpenContext, OpenError, Report, Severity, Table, rules};
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -158,7 +158,7 @@ impl<E: Engine> ReadRules for Patterns<E> {
 }
 
 impl<E: Engine> Content for Patterns<E> {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         let captures = RefCell::new(vec![None; self.captures]);
         let result = self.rules.find(|line, condition| {
             let wanted = &mut captures.borrow_mut()[..condition.captures];

@@ -5,7 +5,7 @@ use crate::inline::{Memory, key_as_stored};
 use crate::open::OpenError;
 use crate::source::table::{Entries, For};
 use crate::source::{Item, aliases, show};
-use crate::watched::{Content, Load, LoadError, Loaded, Stamp, Watched};
+use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
 use crate::{Duplicates, OpenContext, Owner, SourceFormat, Table, error_text};
 use bytes::Bytes;
 use std::fs::Metadata;
@@ -102,7 +102,7 @@ fn parse<'a>(
 struct Text(Memory);
 
 impl Content for Text {
-    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, String> {
+    fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
         Ok(self.0.get(key).cloned())
     }
 

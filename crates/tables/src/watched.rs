@@ -20,12 +20,20 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What a file says.
 pub(crate) trait Content: Send + Sync {
-    fn find(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, String>;
+    fn find(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, FindError>;
 
     /// None: cannot be listed.
     fn visit(&self, _visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), String>> {
         None
     }
+}
+
+/// Why a lookup failed.
+pub(crate) enum FindError {
+    /// The file cannot be read. Postfix ends the process with these words.
+    Unreadable(String),
+    /// The log knows already.
+    Said(String),
 }
 
 /// Reads the file.
@@ -113,7 +121,10 @@ impl Watched {
         context: &OpenContext,
     ) -> Result<Arc<dyn Table>, String> {
         let state = match load(Wait::Yes) {
-            Ok(loaded) => State::new(loaded),
+            Ok(loaded) => {
+                let state = State::new(loaded);
+                State { is_fixed: state.is_fixed || !context.watch_files, ..state }
+            }
             Err(LoadError::Unusable(why)) => return Err(why),
             Err(LoadError::Busy) => return Err(format!("{name} is being rebuilt")),
         };
@@ -124,8 +135,7 @@ impl Watched {
     /// What is valid now.
     fn current(&self) -> Arc<State> {
         let state = self.state();
-        let seen = self.look();
-        if !state.is_stale(&seen) {
+        if state.is_fixed || !state.is_stale(&self.look()) {
             return state;
         }
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,9 +186,20 @@ impl Watched {
 
     fn find(&self, key: &[u8]) -> Found {
         match &self.current().loaded {
-            Ok((content, _)) => content.find(key).map_err(|why| self.refuse(&why)),
+            Ok((content, _)) => content.find(key).map_err(|error| self.failed(error)),
             Err(why) => Err(self.refuse(why)),
         }
+    }
+
+    fn failed(&self, error: FindError) -> TryLater {
+        let why = match error {
+            FindError::Said(why) => why,
+            FindError::Unreadable(why) => {
+                (self.report)(Severity::Error, &why);
+                why
+            }
+        };
+        TryLater(format!("{} is unavailable. {why}", self.name))
     }
 }
 
@@ -198,9 +219,6 @@ impl State {
     }
 
     fn is_stale(&self, seen: &std::io::Result<Option<Stamp>>) -> bool {
-        if self.is_fixed {
-            return false;
-        }
         let age = self.at.elapsed();
         match seen {
             Ok(seen) if *seen != self.stamp => true,
@@ -226,7 +244,10 @@ impl Table for Watched {
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), TryLater>> {
         match &self.current().loaded {
-            Ok((content, _)) => content.visit(visit).map(|result| result.map_err(|why| self.refuse(&why))),
+            Ok((content, _)) => {
+                let listed = content.visit(visit)?;
+                Some(listed.map_err(|why| self.failed(FindError::Unreadable(why))))
+            }
             Err(why) => Some(Err(self.refuse(why))),
         }
     }

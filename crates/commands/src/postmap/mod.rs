@@ -50,7 +50,7 @@ pub(crate) fn rebuild_aliases(program: &Program, instance: &Instance, databases:
 
 fn execute(program: &Program, options: &Options, settings: &Settings) -> Run {
     if options.keys != Keys::Lines {
-        if !matches!(&options.action, Action::Query(key) if key == b"-") {
+        if !options.action.is_many() {
             return Err(Fatal::new("specify -b -h or -m only with \"-q -\""));
         }
         if options.keys == (Keys::Message { headers: false, body: false, mime: true }) {
@@ -109,6 +109,13 @@ enum Action {
     Delete(Vec<u8>),
     Query(Vec<u8>),
     List,
+}
+
+impl Action {
+    /// `-q -`: standard input has the keys.
+    fn is_many(&self) -> bool {
+        matches!(self, Action::Query(key) if key == b"-")
+    }
 }
 
 /// What `-q -` reads.
@@ -261,6 +268,9 @@ impl Command<'_> {
             source_format: options.format,
             // Postfix: a table without its database is an error here, whatever the server makes of it.
             read_source_without_database: false,
+            watch_files: false,
+            // Most runs ask one thing.
+            memory_limit_bytes: 0,
             ..OpenContext::plain(Arc::new(report))
         }
     }
@@ -270,7 +280,8 @@ impl Command<'_> {
         for (severity, text) in self.said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             match severity {
                 Severity::Warning => self.program.warning(&text),
-                Severity::Error => self.program.error(&text),
+                // It ends the command, which says so.
+                Severity::Error => {}
                 Severity::Hint => self.program.hint(&text),
             }
         }

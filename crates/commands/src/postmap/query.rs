@@ -55,6 +55,9 @@ fn query_many(command: &Command) -> Run {
     Ok(u8::from(!tables.is_found))
 }
 
+/// Cdb files up to this size (all but the largest there can be) are read whole for `-q -`.
+const CDB_MEMORY_LIMIT_BYTES: u64 = 1 << 30;
+
 /// Printed at once beyond this.
 const BUFFER_BYTES: usize = 4096;
 
@@ -112,7 +115,12 @@ pub(super) fn list(command: &Command) -> Run {
 
 fn open(command: &Command, spec: &str) -> Result<Arc<dyn Table>, Fatal> {
     let (kind, name) = command.type_and_name(spec);
-    let table = tables::open(&format!("{kind}:{name}"), &command.context());
+    let mut context = command.context();
+    if kind == "cdb" && command.options.action.is_many() {
+        // Its records lie too far apart to be worth reading page by page.
+        context.memory_limit_bytes = CDB_MEMORY_LIMIT_BYTES;
+    }
+    let table = tables::open(&format!("{kind}:{name}"), &context);
     command.say_all();
     table.map_err(|error| Fatal::new(error.to_string()))
 }
@@ -136,7 +144,7 @@ fn refuse(command: &Command, table: &str, operation: &str, later: &TryLater) -> 
     let text = &later.0;
     let label = tables::label(table);
     if let Some(why) = text.strip_prefix(&format!("{table} is unavailable. ")) {
-        if why.starts_with("error reading ") {
+        if why.starts_with("error reading ") || why.contains(": SQL prepare failed: ") {
             return command.fatal(why);
         }
         return command.fatal(format!("table {label}: {operation} error: {why}"));

@@ -3,7 +3,6 @@
 mod children;
 pub mod detach;
 mod listeners;
-
 mod notify;
 mod rights;
 mod settings;
@@ -51,6 +50,8 @@ pub struct Parent {
     pause: Duration,
     generation: u64,
     state: State,
+    /// A reload was asked for while an earlier configuration is still being answered.
+    reload_again: bool,
     _lock: MasterLock,
 }
 
@@ -60,11 +61,18 @@ struct Files {
     master_cf: OwnedFd,
 }
 
+/// All that a reload replaces.
+struct Configuration {
+    settings: Settings,
+    files: Files,
+    listeners: Listeners,
+}
+
 /// What the parent waits for.
 enum State {
     /// The worker's answer to a configuration: the first one, or that of a reload (what was in force before it is kept).
     Configuring {
-        previous: Option<(Settings, Files, Listeners)>,
+        previous: Option<Box<Configuration>>,
     },
     Running,
     /// Until when the worker may finish.
@@ -83,7 +91,8 @@ impl Parent {
         let (settings, files) = prepare(&instance, &log).map_err(StartError)?;
         let lock = MasterLock::take(&settings.queue_directory).map_err(|e| StartError(lock_text(&e)))?;
         let listeners = Listeners::default().prepare(&settings.inet).map_err(StartError)?;
-        let signals = watch_signals().map_err(|e| StartError(format!("signals: {e}")))?;
+        let signals = SignalFd::with_flags(&watched(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(|e| StartError(format!("signals: {e}")))?;
         std::env::set_current_dir(&settings.queue_directory)
             .map_err(|e| StartError(format!("chdir {}: {e}", settings.queue_directory.display())))?;
         let mut parent = Parent {
@@ -99,6 +108,7 @@ impl Parent {
             pause: FIRST_PAUSE,
             generation: 0,
             state: State::Running,
+            reload_again: false,
             _lock: lock,
         };
         parent.start_worker().map_err(|e| StartError(format!("starting the worker: {e}")))?;
@@ -114,6 +124,8 @@ impl Parent {
                     let directory = &self.config_directory;
                     let version = &self.settings.mail_version;
                     self.log.event(&DaemonStarted { version, config_directory: directory });
+                    // Whoever waits for it may log next.
+                    self.log.flush();
                     notify::ready();
                     if let Some(ready) = ready.take() {
                         ready(Ok(()));
@@ -136,6 +148,10 @@ impl Parent {
 
     /// Waits for something to happen and sees to it.
     fn step(&mut self) -> Step {
+        if self.reload_again && matches!(self.state, State::Running) {
+            self.reload_again = false;
+            self.reload();
+        }
         let (signalled, ordered, requested) = match self.wait() {
             Ok(events) => events,
             Err(e) => {
@@ -282,9 +298,13 @@ impl Parent {
 
     /// Builds the new configuration beside the old one. Whatever is wrong with it, the old one goes on.
     fn reload(&mut self) {
-        if !matches!(self.state, State::Running) {
-            self.log.warning(format_args!("reload ignored: the last one is not finished"));
-            return;
+        match self.state {
+            State::Running => {}
+            State::Configuring { .. } => {
+                self.reload_again = true;
+                return;
+            }
+            State::Stopping { .. } => return,
         }
         let prepared = Instance::read(&self.config_directory, "master")
             .map_err(|why| why.to_string())
@@ -295,7 +315,8 @@ impl Parent {
                 let settings = std::mem::replace(&mut self.settings, settings);
                 let files = std::mem::replace(&mut self.files, files);
                 let listeners = std::mem::replace(&mut self.listeners, listeners);
-                self.state = State::Configuring { previous: Some((settings, files, listeners)) };
+                let previous = Configuration { settings, files, listeners };
+                self.state = State::Configuring { previous: Some(Box::new(previous)) };
                 if let Err(e) = self.send_configuration() {
                     self.log.error(format_args!("telling the worker: {e}"));
                 }
@@ -333,7 +354,8 @@ impl Parent {
                 None
             }
             (State::Configuring { previous }, orders::Answer::Rejected { why, .. }) => {
-                let Some((settings, files, listeners)) = previous else { return Some(Step::Rejected(why)) };
+                let Some(previous) = previous else { return Some(Step::Rejected(why)) };
+                let Configuration { settings, files, listeners } = *previous;
                 (self.settings, self.files, self.listeners) = (settings, files, listeners);
                 self.refuse_reload(&why);
                 None
@@ -429,13 +451,14 @@ fn memory_file(name: &std::ffi::CStr, text: &[u8]) -> std::io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn watch_signals() -> nix::Result<SignalFd> {
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+/// The signals that the parent reads as events.
+fn watched() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].into_iter().collect()
+}
+
+/// Keeps those signals for the parent. Called before any thread starts: one that did not block them would take them away.
+pub fn hold_signals() -> nix::Result<()> {
+    watched().thread_block()
 }
 
 fn lock_text(error: &LockError) -> String {

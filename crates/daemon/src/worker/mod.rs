@@ -4,6 +4,7 @@ mod build;
 mod clock;
 mod queue;
 mod routing;
+mod smtp;
 mod smtpd;
 mod snapshot;
 mod sockets;
@@ -23,19 +24,23 @@ use qmgr::{Context, Handle, Manager, SystemClock};
 use queue::{Injector, ParentStarter};
 use snapshot::Snapshot;
 use sockets::Desk;
-use spool::{SegmentSpool, Spool};
+use spool::{SegmentSpool, Spool, SpoolError};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// How long deliveries under way may take when the system stops. The parent waits a little longer.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a predecessor whose parent was killed may take to let go of the spool.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(5);
+const PREDECESSOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until the parent says stop, or is gone.
 pub(crate) fn run(config_directory: &str) -> io::Result<()> {
@@ -147,7 +152,7 @@ impl System {
         let view = first.view;
         let log = open_log(&view, &asker)?;
         let queue_directory = PathBuf::from(view.get(p::queue_directory, &mut Vec::new()));
-        let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log)?);
+        let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log).await?);
         let resolver = Resolver::new(net::resolver::Sources::default());
         let mailboxes = Arc::new(MailboxProcesses::new(Arc::new(ParentStarter(asker.clone()))));
         let parts = snapshot::Parts {
@@ -337,7 +342,8 @@ fn service_log(view: &View, log: &Logger, service: &str) -> Logger {
     log.service(&view.get(p::syslog_name, &mut Vec::new()), service)
 }
 
-fn open_spool(view: &View, queue_directory: &Path, log: &Logger) -> Result<SegmentSpool, String> {
+/// A worker whose parent was killed may still be ending: it is waited for.
+async fn open_spool(view: &View, queue_directory: &Path, log: &Logger) -> Result<SegmentSpool, String> {
     let log = service_log(view, log, "qmgr");
     let options = spool::Options {
         long_queue_ids: view.get(p::enable_long_queue_ids, &mut Vec::new()),
@@ -345,5 +351,13 @@ fn open_spool(view: &View, queue_directory: &Path, log: &Logger) -> Result<Segme
         ..spool::Options::default()
     };
     let folder = queue_directory.join("queue");
-    SegmentSpool::open(&folder, options).map_err(|e| format!("{}: {e}", folder.display()))
+    let patience_ends = Instant::now() + PREDECESSOR_PATIENCE;
+    loop {
+        match SegmentSpool::open(&folder, options.clone()) {
+            Err(SpoolError::Locked) if Instant::now() < patience_ends => {
+                tokio::time::sleep(PREDECESSOR_PAUSE).await;
+            }
+            opened => return opened.map_err(|e| format!("{}: {e}", folder.display())),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::build::Build;
 use super::clock;
+use super::smtp;
 use super::snapshot::Parts;
 use bytes::Bytes;
 use deliver::local::LocalAgent;
@@ -48,6 +49,9 @@ fn transports(build: &mut Build, parts: &Parts) -> HashMap<String, Transport> {
             "error" => Some(Arc::new(ErrorAgent { now: clock::now, defers: line.name() == "retry" })),
             "discard" => Some(Arc::new(DiscardAgent { now: clock::now })),
             "local" => Some(local_agent(build, line, &parts.mailboxes)),
+            "smtp" | "lmtp" => {
+                Some(Arc::new(build.for_service(line, |build| smtp::agent(build, line, parts))))
+            }
             _ => None,
         };
         if let Some(agent) = agent {
@@ -179,7 +183,7 @@ fn incoming(id: QueueId, arrival: mail::Time, notice: &Notice) -> Incoming {
         }],
         arrival,
         origin: Origin::Internal,
-        encoding: if notice.is_8bit { Encoding::EightBitMime } else { Encoding::SevenBit },
+        encoding: if notice.is_8bit { Encoding::EightBitMime } else { Encoding::Unspecified },
         smtputf8: notice.smtputf8,
         rewrite_local: true,
         ..Envelope::default()

@@ -91,7 +91,7 @@ fn settings(build: &mut Build) -> Settings {
     }
 }
 
-fn own_addresses(build: &mut Build) -> Vec<std::net::IpAddr> {
+pub(super) fn own_addresses(build: &mut Build) -> Vec<std::net::IpAddr> {
     let mut addresses = Vec::new();
     match build.view.own_interfaces() {
         Ok(interfaces) => addresses.extend(interfaces.into_iter().map(|i| i.address)),

@@ -2,14 +2,11 @@
 
 use super::{Context, Facts, Incoming, Options, Received, Trouble};
 use mail::header::quote;
-use mail::{Address, Notify, Recipient, xtext};
+use mail::{Address, Notify, Recipient, SMTPUTF8_HEADER, xtext};
 use route::Router;
 use route::canonical::{MapFailed, Place};
 use route::virtual_alias::ExpandError;
 use std::collections::HashSet;
-
-/// The attribute of a message whose header has octets above 127, and that is to go by SMTPUTF8.
-const SMTPUTF8_HEADER: &str = "smtputf8_header";
 
 /// Brings the sender to its final form, and finds out who gets a copy of what it sends.
 pub(super) async fn rewrite_sender(router: &Router, message: &mut Incoming, facts: &mut Facts) {
@@ -95,10 +92,14 @@ impl Recipients<'_> {
         let original = given.original.clone().unwrap_or_else(|| given.address.clone());
         let address = self.rewrite(&given.address).await;
         // Over SMTP it is what RCPT TO said, otherwise what cleanup made of it.
-        let orcpt = match self.by_smtp {
-            true => given.orcpt.clone().or_else(|| self.default_orcpt(&quote(given.address.as_bytes()))),
-            false => given.orcpt.clone().or_else(|| self.default_orcpt(address.as_bytes())),
-        };
+        let orcpt = given.orcpt.clone().or_else(|| match self.by_smtp {
+            // Postfix: smtpd makes it, and knows but this kind.
+            true => default_orcpt(b"rfc822;", &quote(given.address.as_bytes())),
+            false if self.smtputf8 && !address.as_bytes().is_ascii() => {
+                default_orcpt(b"utf-8;", address.as_bytes())
+            }
+            false => default_orcpt(b"rfc822;", address.as_bytes()),
+        });
         let recipient = Recipient { address, original: Some(original), orcpt, notify: given.notify };
         let copy = if self.options.add_bcc {
             checked(router.recipient_bcc(&recipient.address).await, self.facts).flatten()
@@ -128,16 +129,6 @@ impl Recipients<'_> {
         let address = canonical(router, standard, Place::EnvelopeRecipient, self.options, self.facts).await;
         self.smtputf8 |= router.settings.smtputf8_enable && needs_smtputf8(&address, self.options);
         address
-    }
-
-    /// RFC 3461 5.2.1: an original recipient for those who have none.
-    fn default_orcpt(&self, address: &[u8]) -> Option<bytes::Bytes> {
-        if address.is_empty() {
-            return None;
-        }
-        let is_utf8 = self.smtputf8 && !address.is_ascii();
-        let kind = if is_utf8 { &b"utf-8;"[..] } else { b"rfc822;" };
-        Some([kind, &xtext::encode(address)].concat().into())
     }
 
     /// Expands virtual aliases.
@@ -221,6 +212,11 @@ fn checked<T>(result: Result<T, MapFailed>, facts: &mut Facts) -> Option<T> {
             facts.fail(Trouble::Lookup);
         })
         .ok()
+}
+
+/// RFC 3461 5.2.1: an original recipient for those who have none.
+fn default_orcpt(kind: &[u8], address: &[u8]) -> Option<bytes::Bytes> {
+    (!address.is_empty()).then(|| [kind, &xtext::encode(address)].concat().into())
 }
 
 fn needs_smtputf8(address: &Address, options: Options) -> bool {

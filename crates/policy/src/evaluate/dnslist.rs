@@ -11,11 +11,13 @@ use crate::list::DnsListName;
 use crate::names::{DnsList, Whose};
 use crate::restrictions::SaidOnce;
 use crate::session::Command;
+use crate::state::{DnsListAnswer, NoAnswer};
 use crate::text::{is_all_digits, split_status, words};
-use mail::dns::{Answer, Failure, Kind, Record};
+use mail::dns::{Failure, Kind, Record};
 use mail::hostname::{is_hostname, to_ascii};
 use mail::{DsnStatus, Reply};
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 /// What a list says.
 enum Listing {
@@ -116,37 +118,50 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         Some(address_query(address, &zone.domain))
     }
 
-    async fn listing(&self, query: Option<String>, zone: &DnsListName) -> Listing {
+    async fn listing(&mut self, query: Option<String>, zone: &DnsListName) -> Listing {
         let Some(query) = query else {
             return Listing::No;
         };
-        match self.query(&query, Kind::A).await {
-            Ok(answer) if self.is_listing(&answer, zone, &query) => Listing::Yes(query),
-            Ok(_) | Err((DnsError::NotFound, _)) => Listing::No,
-            Err((error, failure)) => {
-                let why = lookup_error(&query, error, &failure);
-                self.warn(Warning::RblLookup { query: &query, why });
-                Listing::Unknown
-            }
+        match self.list_answer(&query).await {
+            Ok(addresses) if self.is_listing(&addresses, zone, &query) => Listing::Yes(query),
+            Ok(_) => Listing::No,
+            Err(NoAnswer) => Listing::Unknown,
         }
     }
 
-    /// Whether an answer is one that was asked for. Unlike Postfix: a list that answers "not you" lists nobody.
-    fn is_listing(&self, answer: &Answer, zone: &DnsListName, query: &str) -> bool {
-        let mut addresses = answer.records.iter().filter_map(|record| match record {
-            Record::A(address) => Some(*address),
-            _ => None,
-        });
-        match &zone.pattern {
-            Some(pattern) => addresses.any(|address| pattern.matches(address)),
-            None => addresses.any(|address| {
-                let is_refusal = is_refusal(&zone.domain, address);
-                if is_refusal {
-                    self.warn(Warning::RblRefused { query, answer: address.to_string() });
-                }
-                !is_refusal
-            }),
+    /// Asks once a session.
+    async fn list_answer(&mut self, query: &str) -> DnsListAnswer {
+        if let Some(answer) = self.state.dns_lists.get(query) {
+            return answer;
         }
+        let address = |record| match record {
+            Record::A(address) => Some(address),
+            _ => None,
+        };
+        let answer = match self.query(query, Kind::A).await {
+            Ok(answer) => Ok(answer.records.into_iter().filter_map(address).collect()),
+            Err((DnsError::NotFound, _)) => Ok(Vec::new()),
+            Err((error, failure)) => {
+                let why = lookup_error(query, error, &failure);
+                self.warn(Warning::RblLookup { query, why });
+                Err(NoAnswer)
+            }
+        };
+        self.state.dns_lists.insert(query, answer.clone());
+        answer
+    }
+
+    /// Whether an answer is one that was asked for. Unlike Postfix: a list that answers "not you" lists nobody.
+    fn is_listing(&self, addresses: &[Ipv4Addr], zone: &DnsListName, query: &str) -> bool {
+        let is_meant = |address: &Ipv4Addr| match &zone.pattern {
+            Some(pattern) => pattern.matches(*address),
+            None if is_refusal(&zone.domain, *address) => {
+                self.warn(Warning::RblRefused { query, answer: address.to_string() });
+                false
+            }
+            None => true,
+        };
+        addresses.iter().any(is_meant)
     }
 
     /// The TXT records, joined.

@@ -247,7 +247,8 @@ impl<'a, F: Facts> Evaluation<'a, F> {
     }
 
     fn enter_class(&mut self, class: usize, name: &str, target: &Target<'a>) -> Step<'a> {
-        if self.level > DEPTH_LIMIT {
+        // tables are to say it first, as in Postfix, which knows no limit here
+        if self.level > 2 * DEPTH_LIMIT {
             self.warn(Warning::ClassRecursion(name));
             return Err(self.server_error());
         }
@@ -268,8 +269,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         let settings = self.settings();
         match plain {
             Plain::Permit => {
+                let flow = self.permit(name, target, None).await;
                 self.warn_of_ignored(list, item, "permit", false);
-                self.permit(name, target, None).await
+                flow
             }
             Plain::Defer => {
                 let code = settings.defer_code;

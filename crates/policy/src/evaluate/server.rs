@@ -9,6 +9,7 @@ use crate::facts::{Facts, Table};
 use crate::names::{ServerRecord, Whose};
 use mail::dns::{Answer, Failure, Kind, Record};
 use mail::hostname::{is_address, literal_address};
+use std::net::IpAddr;
 
 impl<'a, F: Facts> Evaluation<'a, F> {
     pub(super) async fn check_server_access(
@@ -73,50 +74,58 @@ impl<'a, F: Facts> Evaluation<'a, F> {
             _ => self.servers(record, domain, subject).await?,
         };
         let mut addresses_left = self.settings().dns_rr_list_limit;
-        for server in servers {
-            if is_address(server.as_bytes()) {
-                if let Some(hit) = self.look_up_network(table, server.as_bytes()).await {
-                    return Some(hit);
-                }
-                continue;
-            }
-            if record != ServerRecord::A
-                && let Some(hit) = self.look_up_host(table, server.as_bytes()).await
-            {
-                return Some(hit);
-            }
-            let addresses = match self.facts.host_addresses(&server).await {
-                Ok(addresses) => addresses,
-                Err(why) => {
-                    if record != ServerRecord::A {
-                        self.warn(Warning::ServerAddress {
-                            record: record.as_str(),
-                            host: &server,
-                            class: target.class.as_str(),
-                            name: self.printable(&target.name),
-                            why: why.to_string(),
-                        });
-                    }
-                    continue;
-                }
-            };
-            for address in addresses {
-                if addresses_left == 0 {
-                    self.warn(Warning::ServerAddressLimit {
-                        record: record.as_str(),
-                        limit: self.settings().dns_rr_list_limit,
-                        class: target.class.as_str(),
-                        name: self.printable(&target.name),
-                    });
+        for server in &servers {
+            match self.look_up_server(record, table, server, &mut addresses_left, target).await {
+                Ok(None) => {}
+                Ok(hit) => return hit,
+                Err(TooMany) => {
+                    let (limit, name) = (self.settings().dns_rr_list_limit, self.printable(&target.name));
+                    let (record, class) = (record.as_str(), target.class.as_str());
+                    self.warn(Warning::ServerAddressLimit { record, limit, class, name });
                     return None;
-                }
-                addresses_left -= 1;
-                if let Some(hit) = self.look_up_network(table, address.to_string().as_bytes()).await {
-                    return Some(hit);
                 }
             }
         }
         None
+    }
+
+    /// The name, unless only addresses are asked for, and then the addresses.
+    async fn look_up_server<'t>(
+        &self,
+        record: ServerRecord,
+        table: &'t Table,
+        server: &str,
+        addresses_left: &mut usize,
+        target: &Target<'_>,
+    ) -> Result<Option<Hit<'t>>, TooMany> {
+        if is_address(server.as_bytes()) {
+            return Ok(self.look_up_network(table, server.as_bytes()).await);
+        }
+        if record != ServerRecord::A
+            && let Some(hit) = self.look_up_host(table, server.as_bytes()).await
+        {
+            return Ok(Some(hit));
+        }
+        for address in self.server_addresses(record, server, target).await {
+            *addresses_left = addresses_left.checked_sub(1).ok_or(TooMany)?;
+            if let Some(hit) = self.look_up_network(table, address.to_string().as_bytes()).await {
+                return Ok(Some(hit));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn server_addresses(&self, record: ServerRecord, host: &str, target: &Target<'_>) -> Vec<IpAddr> {
+        match self.facts.host_addresses(host).await {
+            Ok(addresses) => addresses,
+            Err(_) if record == ServerRecord::A => Vec::new(),
+            Err(why) => {
+                let (record, class) = (record.as_str(), target.class.as_str());
+                let (name, why) = (self.printable(&target.name), why.to_string());
+                self.warn(Warning::ServerAddress { record, host, class, name, why });
+                Vec::new()
+            }
+        }
     }
 
     /// An address literal is its own mail server, and has no name servers.
@@ -174,6 +183,9 @@ impl<'a, F: Facts> Evaluation<'a, F> {
         self.warn(Warning::ServerLookup { record: record.as_str(), domain, why });
     }
 }
+
+/// More addresses than `dns_rr_list_limit`.
+struct TooMany;
 
 fn hosts(answer: Answer) -> Vec<String> {
     let host = |record| match record {

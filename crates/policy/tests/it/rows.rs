@@ -67,17 +67,28 @@ impl<'t> Block<'t> {
         block
     }
 
+    /// What differs, row by row.
     fn run(&self) -> Vec<String> {
         let restrictions = self.world.restrictions();
-        let differs = |(row, expect): &(&str, Vec<&str>)| {
+        let mut found = Vec::new();
+        for (row, expect) in &self.rows {
             let got = Peer::new(row).converse(&self.world, &restrictions);
-            (got != *expect).then(|| {
-                let lines = |lines: &[String]| lines.join("\n    ");
-                let expect: Vec<String> = expect.iter().map(|line| line.to_string()).collect();
-                format!("{}: > {row}\n  want\n    {}\n  got\n    {}", self.title, lines(&expect), lines(&got))
-            })
-        };
-        self.rows.iter().filter_map(differs).collect()
+            if got != *expect {
+                let expect: Vec<String> = expect.iter().map(|line| (*line).to_owned()).collect();
+                let only = |these: &[String], those: &[String]| {
+                    let here: Vec<&String> = these.iter().filter(|line| !those.contains(line)).collect();
+                    here.iter().map(|line| format!("\n    {line}")).collect::<String>()
+                };
+                let (missing, surplus) = (only(&expect, &got), only(&got, &expect));
+                let order = if missing == surplus {
+                    format!("\n  want {expect:#?}\n  got {got:#?}")
+                } else {
+                    String::new()
+                };
+                found.push(format!("{}: > {row}\n  missing{missing}\n  surplus{surplus}{order}", self.title));
+            }
+        }
+        found
     }
 }
 
@@ -112,6 +123,19 @@ impl<'t> Peer<'t> {
         self.options.iter().find(|(option, _)| *option == name).map(|(_, value)| *value)
     }
 
+    /// The commands of the session up to DATA.
+    fn commands(&self) -> Vec<&'static str> {
+        let has = |option| self.option(option).is_some();
+        let hello = if has("smtp") { "HELO" } else { "EHLO" };
+        let mut commands = vec![];
+        commands.extend((!self.helo.is_empty()).then_some(hello));
+        commands.extend(has("etrn").then_some("ETRN"));
+        commands.extend(has("vrfy").then_some("VRFY"));
+        commands.extend((self.sender != "-").then_some("MAIL"));
+        commands.extend(self.recipients.iter().filter(|_| self.sender != "-").map(|_| "RCPT"));
+        commands
+    }
+
     /// Every refusal, then every request, then every log line.
     fn converse(&self, world: &World, restrictions: &Restrictions) -> Vec<String> {
         world.log.lock().unwrap().clear();
@@ -126,120 +150,149 @@ impl<'t> Peer<'t> {
     }
 
     fn talk(&self, world: &World, restrictions: &Restrictions, said: &mut Vec<String>) {
-        let is_direct = self.option("direct").is_some();
+        let has = |option| self.option(option).is_some();
         let (name, name_status) = match self.name {
             "unknown" => ("unknown", NameStatus::NotFound),
             "tempfail" => ("unknown", NameStatus::TryLater),
             name => (name, NameStatus::Ok),
         };
-        let (reverse_name, reverse_name_status) = match self.option("reverse") {
-            Some(reverse) => (reverse, NameStatus::Ok),
-            None => (name, name_status),
-        };
-        let mut client = Client {
-            name: name.into(),
-            address: self.address.into(),
-            port: 4321,
-            protocol: "SMTP".into(),
-            ..Client::default()
-        };
-        if let Some(login) = self.option("login") {
-            client.sasl_username = login.into();
-            client.sasl_method = "XCLIENT".into();
-        }
+        let reverse = self.option("reverse").map(|reverse| (reverse, NameStatus::Ok));
+        let (reverse_name, reverse_name_status) = reverse.unwrap_or((name, name_status));
+        let client = self.client(name);
         let namaddr = format!("{name}[{}]", self.address);
         let tls = self.option("tls").map(|certificate| world.tls(certificate));
-        let mut greeted = client.clone();
-        greeted.helo = self.helo.into();
-        if !self.helo.is_empty() && self.option("smtp").is_none() {
-            greeted.protocol = "ESMTP".into();
-        }
-        let mut session = Session {
-            command: if is_direct { Command::Connect } else { Command::Xclient },
+        let session = Session {
+            command: if has("direct") { Command::Connect } else { Command::Xclient },
             namaddr: &namaddr,
             name_status,
             reverse_name,
             reverse_name_status,
-            peer: Some(if is_direct { self.address } else { "127.0.0.1" }.parse().unwrap()),
-            improper_pipelining: self.option("pipeline").is_some(),
+            peer: Some(if has("direct") { self.address } else { "127.0.0.1" }.parse().unwrap()),
+            improper_pipelining: has("pipeline"),
             tls: tls.as_ref(),
             ..bare_session(&client)
         };
-        let mut state = State::default();
-        let mut answer = |session: &Session<'_>, result: Result<(), Reply>| {
-            let refused = result.is_err();
-            said.extend(result.err().map(|reply| format!("< {} {}", session.command, reply)));
-            refused
-        };
-
-        if answer(&session, now(restrictions.connect(&session, &mut state, world))) {
-            for command in ["EHLO", "MAIL", "RCPT"] {
-                said.push(format!("< {command} 503 5.7.0 Error: access denied for {namaddr}"));
-            }
-            return;
+        let mut talk = Talk { world, restrictions, state: State::default(), said };
+        let connected = now(restrictions.connect(&session, &mut talk.state, world));
+        if talk.is_refused(&session, connected) {
+            let error = format!("7.0 Error: access denied for {namaddr}");
+            return self.commands().into_iter().for_each(|command| talk.refuse_as_protocol(command, &error));
         }
-        if !self.helo.is_empty() {
-            session.command = if self.option("smtp").is_some() { Command::Helo } else { Command::Ehlo };
-            // the name is the new one, the protocol is not yet ESMTP
-            let greeting = Client { helo: self.helo.into(), ..client.clone() };
-            let at_helo = Session { client: &greeting, ..session };
-            if !answer(&session, now(restrictions.helo(&at_helo, &mut state, world))) {
-                session.client = &greeted;
-            }
+        let mut greeted = Client { helo: self.helo.into(), ..client.clone() };
+        if !self.helo.is_empty() && !has("smtp") {
+            greeted.protocol = "ESMTP".into();
         }
+        let session = self.greet(&mut talk, session, &greeted);
         if let Some(domain) = self.option("etrn") {
-            session.command = Command::Etrn;
-            session.etrn_domain = Some(domain);
-            answer(&session, now(restrictions.etrn(&session, &mut state, world)));
-            session.etrn_domain = None;
+            let at_etrn = Session { command: Command::Etrn, etrn_domain: Some(domain), ..session };
+            let answer = now(restrictions.etrn(&at_etrn, &mut talk.state, world));
+            talk.is_refused(&at_etrn, answer);
         }
         if let Some(address) = self.option("vrfy") {
             let address = Address::from(address);
             let at_vrfy = Session { command: Command::Vrfy, recipient: Some(&address), ..session };
-            answer(&at_vrfy, now(restrictions.rcpt(&at_vrfy, &mut state, world)));
+            let answer = now(restrictions.rcpt(&at_vrfy, &mut talk.state, world));
+            talk.is_refused(&at_vrfy, answer);
         }
-        if self.sender == "-" {
-            return;
+        if self.sender != "-" {
+            self.send(&mut talk, session);
         }
+    }
+
+    fn client(&self, name: &str) -> Client {
+        let login = self.option("login").unwrap_or_default();
+        Client {
+            name: name.into(),
+            address: self.address.into(),
+            port: 4321,
+            protocol: "SMTP".into(),
+            sasl_username: login.into(),
+            sasl_method: if login.is_empty() { "" } else { "XCLIENT" }.into(),
+            ..Client::default()
+        }
+    }
+
+    /// HELO or EHLO. While that is being asked about the protocol is not ESMTP yet.
+    fn greet<'a>(&self, talk: &mut Talk<'_>, session: Session<'a>, greeted: &'a Client) -> Session<'a> {
+        if self.helo.is_empty() {
+            return session;
+        }
+        let command = if self.option("smtp").is_some() { Command::Helo } else { Command::Ehlo };
+        let greeting = Client { protocol: "SMTP".into(), ..greeted.clone() };
+        let at_helo = Session { command, client: &greeting, ..session };
+        let answer = now(talk.restrictions.helo(&at_helo, &mut talk.state, talk.world));
+        match talk.is_refused(&at_helo, answer) {
+            true => session,
+            false => Session { client: greeted, ..session },
+        }
+    }
+
+    /// MAIL, every RCPT, and the message.
+    fn send(&self, talk: &mut Talk<'_>, session: Session<'_>) {
         let sender = internal(if self.sender == "<>" { "" } else { &self.sender });
-        session.command = Command::Mail;
-        session.smtputf8 = self.option("utf8").is_some();
-        session.sender = Some(&sender);
-        if answer(&session, now(restrictions.mail(&session, &mut state, world))) {
-            state.forget_message();
-            said.push("< RCPT 503 5.5.1 Error: need MAIL command".into());
-            return;
+        let smtputf8 = self.option("utf8").is_some();
+        let session = Session { command: Command::Mail, sender: Some(&sender), smtputf8, ..session };
+        let answer = now(talk.restrictions.mail(&session, &mut talk.state, talk.world));
+        if talk.is_refused(&session, answer) {
+            talk.state.forget_message();
+            let refused = self.recipients.iter();
+            return refused.for_each(|_| talk.refuse_as_protocol("RCPT", "5.1 Error: need MAIL command"));
         }
-        session.instance = "I";
+        let mut session = Session { command: Command::Rcpt, instance: "I", ..session };
         let mut accepted = Vec::new();
         for recipient in &self.recipients {
             let recipient = internal(recipient);
-            session.command = Command::Rcpt;
             let at_rcpt = Session { recipient: Some(&recipient), ..session };
-            let result = now(restrictions.rcpt(&at_rcpt, &mut state, world));
-            let disconnects = matches!(&result, Err(reply) if matches!(reply.code, 421 | 521));
-            if !answer(&session, result) {
+            let answer = now(talk.restrictions.rcpt(&at_rcpt, &mut talk.state, talk.world));
+            let disconnects = matches!(&answer, Err(reply) if matches!(reply.code, 421 | 521));
+            if !talk.is_refused(&at_rcpt, answer) {
                 accepted.push(recipient);
                 session.recipient_count += 1;
                 session.queue_id = QueueId::parse(b"QID");
             }
             if disconnects {
-                said.push("< QUIT closed".into());
-                return;
+                return talk.said.push("< QUIT closed".into());
             }
         }
-        if self.option("data").is_none() || accepted.is_empty() {
-            return;
+        let session = Session { recipient: accepted.first().filter(|_| accepted.len() == 1), ..session };
+        if self.option("data").is_some() && !accepted.is_empty() {
+            talk.send_message(session);
         }
-        session.recipient = match accepted.as_slice() {
-            [only] => Some(only),
-            _ => None,
+    }
+}
+
+/// A session under way.
+struct Talk<'t> {
+    world: &'t World,
+    restrictions: &'t Restrictions,
+    state: State,
+    said: &'t mut Vec<String>,
+}
+
+impl Talk<'_> {
+    fn is_refused(&mut self, session: &Session<'_>, answer: Result<(), Reply>) -> bool {
+        let command = match session.command {
+            Command::Xclient => Command::Connect,
+            command => command,
         };
-        session.command = Command::Data;
-        if !answer(&session, now(restrictions.data(&session, &mut state, world))) {
-            session.command = Command::EndOfMessage;
-            session.size = 17;
-            answer(&session, now(restrictions.end_of_data(&session, &mut state, world)));
+        let is_refused = answer.is_err();
+        self.said.extend(answer.err().map(|reply| format!("< {command} {reply}")));
+        is_refused
+    }
+
+    /// What the protocol's machine answers, not the restrictions.
+    fn refuse_as_protocol(&mut self, command: &str, text: &str) {
+        let code = if self.restrictions.settings().soft_bounce { "403 4" } else { "503 5" };
+        self.said.push(format!("< {command} {code}.{text}"));
+    }
+
+    fn send_message(&mut self, session: Session<'_>) {
+        let at_data = Session { command: Command::Data, ..session };
+        let answer = now(self.restrictions.data(&at_data, &mut self.state, self.world));
+        if !self.is_refused(&at_data, answer) {
+            let at_end = Session { command: Command::EndOfMessage, size: 17, ..session };
+            let answer = now(self.restrictions.end_of_data(&at_end, &mut self.state, self.world));
+            self.is_refused(&at_end, answer);
         }
     }
 }

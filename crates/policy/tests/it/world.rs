@@ -237,7 +237,7 @@ impl World {
             Some(("static", value)) => Ok(Some(value.trim_matches(['{', '}']).to_owned().into())),
             Some(("texthash", path)) => Ok(found(&self.tables[path.trim_start_matches("/etc/postfix/")])),
             Some(("inline", rows)) => Ok(found(&inline(rows))),
-            _ => panic!("{table}"),
+            _ => Err(Failed::Misconfigured),
         }
     }
 

@@ -38,10 +38,10 @@ fn ok(detail: (u16, u16), text: &str) -> Reply {
 
 /// Reading.
 impl Session {
-    pub(super) fn take_line<'a>(&mut self, line: Line, input: &[u8]) -> Option<Event<'a>> {
+    pub(super) fn take_line(&mut self, line: Line, input: &[u8]) {
         self.note_cut(&line, self.config.line_length_limit);
         if line.is_bare && !self.takes_bare_newline() {
-            return None;
+            return;
         }
         let used = std::mem::replace(&mut self.command, line.text);
         self.reader.reuse(used);
@@ -50,15 +50,19 @@ impl Session {
             return self.refuse_line("Error: bad UTF-8 syntax");
         }
         if self.config.smtpd_command_filter {
-            self.ask(Question::Filter);
-            return Some(Event::Filter);
+            return self.ask(Question::Filter, Event::Filter);
         }
-        self.dispatch(input)
+        self.dispatch(input);
     }
 
+    /// Postfix shows what an AUTH command or a SASL response begins with; here no part of a secret is logged.
     fn note_cut(&mut self, line: &Line, limit: usize) {
         if line.is_cut {
-            let request = line.text[..line.text.len().min(30)].to_vec();
+            let is_secret = matches!(self.state, State::SaslLine { .. });
+            let shown = if is_secret { 0 } else { 30.min(line.text.len()) };
+            let shown =
+                if tokens(&line.text).first().is_some_and(|word| word.is("AUTH")) { 4 } else { shown };
+            let request = line.text[..shown].to_vec();
             self.notices.push_back(Notice::LongRequest { limit, request });
         }
     }
@@ -80,10 +84,9 @@ impl Session {
         }
     }
 
-    fn refuse_line<'a>(&mut self, text: &str) -> Option<Event<'a>> {
+    fn refuse_line(&mut self, text: &str) {
         self.say(Reply::new(500, DsnStatus::new(5, 5, 2), text));
         self.finish(false);
-        None
     }
 
     pub(super) fn read_sasl_line<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
@@ -101,8 +104,8 @@ impl Session {
             self.notices.push_back(Notice::AuthAborted { mechanism });
             Reply::new(501, DsnStatus::new(5, 7, 0), "Authentication aborted")
         } else {
-            self.ask(Question::Auth { mechanism });
-            return Some(Event::AuthResponse(Secret::new(line.text)));
+            self.ask(Question::Auth { mechanism }, Event::AuthResponse(Secret::new(line.text)));
+            return None;
         };
         line.text.zeroize();
         self.say(refusal);
@@ -114,38 +117,33 @@ impl Session {
 /// Dispatching.
 impl Session {
     /// Runs the command line at hand. `input` is what came behind it.
-    pub(super) fn dispatch<'a>(&mut self, input: &[u8]) -> Option<Event<'a>> {
+    pub(super) fn dispatch(&mut self, input: &[u8]) {
         let mut line = std::mem::take(&mut self.command);
-        let event = self.dispatch_words(&line, &tokens(&line), input);
+        self.dispatch_words(&line, &tokens(&line), input);
         if self.verb == Some(Verb::Auth) {
             line.zeroize();
             line.clear();
         }
         self.command = line;
-        if let Some(Event::Unknown { verb }) = &event
-            && is_header(verb)
-        {
+        if matches!(&self.asks, Some(Event::Unknown { verb }) if is_header(verb)) {
+            self.asks = None;
             self.break_rules();
-            return None;
         }
-        event
     }
 
-    fn dispatch_words<'a>(&mut self, line: &[u8], words: &[Token<'_>], input: &[u8]) -> Option<Event<'a>> {
+    fn dispatch_words(&mut self, line: &[u8], words: &[Token<'_>], input: &[u8]) {
         let Some(first) = words.first() else {
             return self.refuse_line("Error: bad syntax");
         };
         if self.config.smtpd_noop_commands.iter().any(|word| first.is(word)) {
             self.say(ok((0, 0), "Ok"));
-            self.count_junk();
-            return None;
+            return self.count_junk();
         }
         self.verb = Verb::parse(first.text);
         self.statistics.came(self.verb);
         let Some(verb) = self.verb else {
             self.stage = "UNKNOWN";
-            self.ask(Question::Unknown);
-            return Some(Event::Unknown { verb: first.text.to_vec() });
+            return self.ask(Question::Unknown, Event::Unknown { verb: first.text.to_vec() });
         };
         if line.contains(&0) {
             // Postfix cuts a command at a NUL. Two programs that see different commands are one too many.
@@ -153,11 +151,11 @@ impl Session {
         }
         match self.admit(verb, input) {
             Ok(true) => {}
-            Ok(false) => return None,
+            Ok(false) => return,
             Err(refusal) => return self.conclude(Err(refusal)),
         }
         let handled = self.run(verb, words, line);
-        self.conclude(handled)
+        self.conclude(handled);
     }
 
     /// What holds for all commands. Not so if the session is over.
@@ -184,21 +182,17 @@ impl Session {
         }
     }
 
-    fn conclude<'a>(&mut self, handled: Handled) -> Option<Event<'a>> {
+    fn conclude(&mut self, handled: Handled) {
         match handled {
             Ok(Next::Done) => self.finish(true),
             Ok(Next::Later) => {}
-            Ok(Next::Ask(question, event)) => {
-                self.ask(question);
-                return Some(event);
-            }
+            Ok(Next::Ask(question, event)) => self.ask(question, event),
             Err(Refusal { reply, notice }) => {
                 self.notices.extend(notice);
                 self.say(reply);
                 self.finish(false);
             }
         }
-        None
     }
 
     fn run(&mut self, verb: Verb, words: &[Token<'_>], line: &[u8]) -> Handled {
@@ -510,8 +504,10 @@ impl Session {
         // Postfix: HELO does not take back what EHLO promised.
         self.is_esmtp |= is_ehlo;
         if is_ehlo {
-            let discarded = self.peer.smtpd_discard_ehlo_keywords.to_log();
-            self.notices.extend(discarded.map(Notice::DiscardedKeywords));
+            // Postfix: nothing is said if ENHANCEDSTATUSCODES is among them.
+            let discarded = self.peer.smtpd_discard_ehlo_keywords;
+            let line = discarded.to_log().filter(|_| !discarded.has(Keywords::ENHANCEDSTATUSCODES));
+            self.notices.extend(line.map(Notice::DiscardedKeywords));
         }
     }
 }

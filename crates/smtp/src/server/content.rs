@@ -50,23 +50,20 @@ impl Session {
         }
         match step {
             Step::Content(piece) => Some(Event::Body(piece)),
-            Step::Starved => Some(Event::Input),
-            Step::End => self.end_content(),
+            Step::Starved => Some(Event::Input).filter(|_| self.notices.is_empty()),
+            Step::End => {
+                self.end_content();
+                None
+            }
         }
     }
 
     /// The content is whole: it is good, or the client is told otherwise.
-    fn end_content<'a>(&mut self) -> Option<Event<'a>> {
+    fn end_content(&mut self) {
         self.stage = END_OF_MESSAGE;
         match self.content_fault() {
-            Some(fault) => {
-                self.refuse_content(fault);
-                None
-            }
-            None => {
-                self.ask(Question::BodyEnd);
-                Some(Event::BodyEnd)
-            }
+            Some(fault) => self.refuse_content(fault),
+            None => self.ask(Question::BodyEnd, Event::BodyEnd),
         }
     }
 
@@ -160,6 +157,7 @@ impl Session {
         let taken = available - piece.len();
         *input = &input[taken..];
         chunk.remaining -= taken as u64;
+        let chunk = *chunk;
         let step = match step {
             Step::Starved if chunk.remaining == 0 && chunk.is_last => {
                 body.finish().map_or(Step::End, Step::Content)
@@ -172,25 +170,26 @@ impl Session {
         }
         match step {
             Step::Content(piece) => Some(Event::Body(piece)),
-            Step::Starved => Some(Event::Input),
-            Step::End => self.end_chunk(),
+            Step::Starved => Some(Event::Input).filter(|_| self.notices.is_empty()),
+            Step::End => {
+                self.end_chunk(chunk);
+                None
+            }
         }
     }
 
-    fn end_chunk<'a>(&mut self) -> Option<Event<'a>> {
-        let State::Chunk(chunk) = self.state else { return None };
+    fn end_chunk(&mut self, chunk: Chunk) {
         if chunk.is_last {
             return self.end_content();
         }
         if let Some(fault) = self.content_fault() {
             self.refuse_content(fault);
             self.chunks = Chunks::Failed;
-            return None;
+            return;
         }
         self.state = State::Command;
         self.say(Reply::new(250, DsnStatus::new(2, 0, 0), format!("Ok: {} bytes", chunk.size)));
         self.finish(true);
-        None
     }
 
     pub(super) fn skip(&mut self, chunk: Chunk, reply: Reply) {

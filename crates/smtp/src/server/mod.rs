@@ -8,7 +8,6 @@ mod commands;
 mod config;
 mod content;
 mod event;
-mod keywords;
 mod line;
 mod notice;
 mod parameters;
@@ -17,9 +16,9 @@ mod token;
 mod verb;
 mod xclient;
 
+pub use crate::keywords::Keywords;
 pub use config::{Config, Peer, Sasl, TlsLevel};
 pub use event::{Auth, BodyFault, Event, Helo, Mail, Rcpt, Vrfy};
-pub use keywords::Keywords;
 pub use notice::{Notice, Who};
 pub use session::{Ending, Session};
 pub use verb::{Statistics, Verb};

@@ -22,6 +22,11 @@ pub enum Notice {
         limit: usize,
         request: Vec<u8>,
     },
+    /// `smtpd_command_filter` at work.
+    ReplacedCommand {
+        command: Vec<u8>,
+        by: Vec<u8>,
+    },
     /// An address that cannot be understood.
     IllegalAddress {
         verb: Verb,
@@ -64,6 +69,7 @@ impl Notice {
         !matches!(
             self,
             Notice::ImproperPipelining { .. }
+                | Notice::ReplacedCommand { .. }
                 | Notice::DiscardedKeywords(_)
                 | Notice::BareNewlineRefused { .. }
                 | Notice::SizeRefused { .. }
@@ -105,6 +111,10 @@ impl fmt::Display for NoticeLine<'_> {
             }
             Notice::LongRequest { limit, request } => {
                 write!(f, "{client}: request longer than {limit}: {}...", printable(request))
+            }
+            Notice::ReplacedCommand { command, by } => {
+                let (command, by) = (printable(command), printable(by));
+                write!(f, "{client}: replacing command \"{command}\" with \"{by}\"")
             }
             Notice::IllegalAddress { verb, address } => {
                 write!(

@@ -22,10 +22,9 @@ use std::time::Duration;
 /// ```
 /// use smtp::server::{Config, Event, Peer, Session};
 /// let mut session = Session::new(Config::default().into(), Peer::default(), false);
-/// let mut input: &[u8] = b"NOOP\r\n";
-/// assert_eq!(session.poll_event(&mut input), Event::Connect);
+/// assert_eq!(session.poll_event(&mut &b""[..]), Event::Connect);
 /// session.accept();
-/// # assert!(matches!(session.poll_event(&mut input), Event::Notice(_)));
+/// let mut input: &[u8] = b"NOOP\r\n";
 /// assert_eq!(session.poll_event(&mut input), Event::Input);
 /// assert_eq!(session.poll_output().unwrap().to_wire(), "220 localhost ESMTP\r\n");
 /// assert_eq!(session.poll_output().unwrap().to_wire(), "250 2.0.0 Ok\r\n");
@@ -56,6 +55,8 @@ pub struct Session {
     pub(super) errors: u32,
     pub(super) junk_commands: u32,
     pub(super) statistics: Statistics,
+    /// The question that is still to be put to the driver, behind all that comes before it.
+    pub(super) asks: Option<Event<'static>>,
     output: VecDeque<Reply>,
     pub(super) notices: VecDeque<Notice>,
     pause: Duration,
@@ -177,6 +178,7 @@ impl Session {
             errors: 0,
             junk_commands: 0,
             statistics: Statistics::default(),
+            asks: None,
             output: VecDeque::new(),
             notices: VecDeque::new(),
             pause: Duration::ZERO,
@@ -220,13 +222,19 @@ impl Session {
             return Some(Event::Reset);
         }
         let pause = std::mem::take(&mut self.pause);
-        (!pause.is_zero()).then_some(Event::Pause(pause))
+        if !pause.is_zero() {
+            return Some(Event::Pause(pause));
+        }
+        self.asks.take()
     }
 
     /// One step. None if something else comes first now.
     fn advance<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
         match &mut self.state {
-            State::Greeting => self.greet(input),
+            State::Greeting => {
+                self.greet(input);
+                None
+            }
             State::Command => self.read_command(input),
             State::Asked(_) => {
                 debug_assert!(false, "the last event was not answered: {:?}", self.state);
@@ -235,7 +243,8 @@ impl Session {
             }
             State::Run => {
                 self.state = State::Command;
-                self.dispatch(input)
+                self.dispatch(input);
+                None
             }
             State::SaslLine { .. } => self.read_sasl_line(input),
             State::Handshake => {
@@ -253,12 +262,10 @@ impl Session {
         }
     }
 
-    fn greet<'a>(&mut self, input: &[u8]) -> Option<Event<'a>> {
-        if !self.is_tls && self.is_improper_pipelining(input) {
-            return None;
+    fn greet(&mut self, input: &[u8]) {
+        if self.is_tls || !self.is_improper_pipelining(input) {
+            self.ask(Question::Connect, Event::Connect);
         }
-        self.ask(Question::Connect);
-        Some(Event::Connect)
     }
 
     fn read_command<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
@@ -275,7 +282,8 @@ impl Session {
         let Some(line) = self.reader.read(input, self.config.line_length_limit, mode) else {
             return Some(Event::Input);
         };
-        self.take_line(line, input)
+        self.take_line(line, input);
+        None
     }
 
     /// Answers an event with the usual reply.
@@ -293,11 +301,9 @@ impl Session {
 
     /// Answers an event. A code below 400 accepts what was asked; 421 and 521 end the session.
     pub fn reply(&mut self, reply: Reply) {
-        let State::Asked(question) = std::mem::replace(&mut self.state, State::Command) else {
-            debug_assert!(false, "nothing was asked");
-            return;
-        };
-        self.settle(question, reply);
+        if let Some(question) = self.take_question() {
+            self.settle(question, reply);
+        }
     }
 
     /// Answers [`Event::Connect`]: the client is told so, and again at every command but QUIT.
@@ -330,7 +336,9 @@ impl Session {
 
     /// Answers [`Event::Filter`]: the command is another one.
     pub fn replace_command(&mut self, command: &[u8]) {
-        self.command = command.to_vec();
+        let replaced = std::mem::replace(&mut self.command, command.to_vec());
+        let (command, by) = (notice::shown(&replaced), notice::shown(command));
+        self.notices.push_back(Notice::ReplacedCommand { command, by });
         self.accept();
     }
 
@@ -353,12 +361,10 @@ impl Session {
 
     /// Answers [`Event::Xclient`]: the client is another one now, and is greeted.
     pub fn become_client(&mut self, peer: Peer) {
-        let State::Asked(Question::Xclient { keeps_helo, is_esmtp, has_login }) =
-            std::mem::replace(&mut self.state, State::Greeting)
-        else {
-            debug_assert!(false, "XCLIENT was not asked");
-            return;
+        let Some(Question::Xclient { keeps_helo, is_esmtp, has_login }) = self.take_question() else {
+            return debug_assert!(false, "XCLIENT was not asked");
         };
+        self.state = State::Greeting;
         // Postfix: XCLIENT never counts as a success, golden: xclient.smtp.
         (self.peer, self.helo, self.is_esmtp) = (peer, keeps_helo, is_esmtp);
         self.verb = None;
@@ -461,8 +467,9 @@ pub(super) const END_OF_MESSAGE: &str = "END-OF-MESSAGE";
 
 /// Counting, and going from state to state.
 impl Session {
-    pub(super) fn ask(&mut self, question: Question) {
+    pub(super) fn ask(&mut self, question: Question, event: Event<'static>) {
         self.state = State::Asked(question);
+        self.asks = Some(event);
     }
 
     fn question(&self) -> Option<&Question> {
@@ -472,6 +479,17 @@ impl Session {
                 debug_assert!(false, "nothing was asked");
                 None
             }
+        }
+    }
+
+    fn take_question(&mut self) -> Option<Question> {
+        if !matches!(self.state, State::Asked(_)) {
+            debug_assert!(false, "nothing was asked");
+            return None;
+        }
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Asked(question) => Some(question),
+            _ => None,
         }
     }
 
@@ -541,6 +559,7 @@ impl Session {
 
     pub(super) fn close(&mut self) {
         self.drop_transaction();
+        self.asks = None;
         self.state = State::Closed;
     }
 

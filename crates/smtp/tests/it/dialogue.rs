@@ -1,5 +1,5 @@
-//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record`, and `dialogues/ours/NAME.smtp`, where
-//! we mean to differ.
+//! Dialogue files: `dialogues/NAME.smtp`, recorded from Postfix by `tests/record.py`, and `dialogues/ours/NAME.smtp`,
+//! where we mean to differ.
 //!
 //! ```text
 //! # a comment; `# whole` says that it matters which octets come together
@@ -88,7 +88,7 @@ fn client(text: &str) -> Client {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let [first, tail @ ..] = rest {
         rest = tail;

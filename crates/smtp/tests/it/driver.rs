@@ -160,9 +160,22 @@ impl Driver {
             }
             Event::BodyFailed(_) | Event::Reset => self.reset(),
             Event::Xclient(client) => self.become_client(*client),
-            Event::Filter | Event::StartTls | Event::Data | Event::Xforward(_) => self.session.accept(),
+            Event::Filter => self.filter(),
+            Event::StartTls | Event::Data | Event::Xforward(_) => self.session.accept(),
             Event::Body(_) | Event::Pause(_) => {}
             Event::Input | Event::Handshake | Event::Close => unreachable!("handled by take"),
+        }
+    }
+
+    /// The rules of command_filter.smtp.
+    fn filter(&mut self) {
+        let command = self.session.command().trim_ascii_start().to_vec();
+        match command.split_at_checked(3) {
+            Some((verb, rest)) if verb.eq_ignore_ascii_case(b"FOO") => {
+                self.session.replace_command(&[b"NOOP", rest].concat());
+            }
+            Some((b"BAR", _)) => self.session.replace_command(b"FOO"),
+            _ => self.session.accept(),
         }
     }
 
@@ -242,6 +255,7 @@ impl Driver {
         };
         let (code, status, text) = match action.splitn(3, ' ').collect::<Vec<_>>()[..] {
             [code, status, text] => (code.parse().unwrap(), DsnStatus::parse(status).unwrap(), text),
+            _ if self.settings.contains_key("soft_bounce") => (454, DsnStatus::new(4, 7, 1), "Access denied"),
             _ => (554, DsnStatus::new(5, 7, 1), "Access denied"),
         };
         Some(Reply::new(code, status, format!("<{what}>: {class}: {text}")))
@@ -312,7 +326,8 @@ impl Driver {
         if !["PLAIN", "LOGIN"].iter().any(|m| self.login.mechanism.eq_ignore_ascii_case(m)) {
             return self.refuse_login("Invalid authentication mechanism", None);
         }
-        let is_bad = |response: &Vec<u8>| response != b"=" && BASE64.decode(response).is_err();
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+        let is_bad = |response: &Vec<u8>| !response.iter().all(is_base64);
         if self.login.said.iter().any(is_bad) {
             return self.refuse_login("Invalid base64 data in initial response", None);
         }
@@ -382,6 +397,8 @@ fn config(settings: &HashMap<String, String>) -> Config {
             "strict_rfc821_envelopes" => config.strict_rfc821_envelopes = is_on,
             "smtputf8_enable" => config.smtputf8_enable = is_on,
             "strict_smtputf8" => config.strict_smtputf8 = is_on,
+            "soft_bounce" => config.soft_bounce = is_on,
+            "smtpd_command_filter" => config.smtpd_command_filter = true,
             "smtpd_forbid_unauth_pipelining" => config.smtpd_forbid_unauth_pipelining = is_on,
             "broken_sasl_auth_clients" => config.broken_sasl_auth_clients = is_on,
             "smtpd_noop_commands" => {
@@ -405,6 +422,7 @@ fn config(settings: &HashMap<String, String>) -> Config {
             | "smtpd_helo_restrictions"
             | "smtpd_sender_restrictions"
             | "smtpd_recipient_restrictions"
+            | "smtpd_authorized_verp_clients"
             | "smtpd_etrn_restrictions"
             | "smtpd_authorized_xclient_hosts"
             | "smtpd_authorized_xforward_hosts"

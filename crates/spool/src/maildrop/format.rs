@@ -8,7 +8,7 @@
 //! Numbers are little-endian. The content is as the user gave it: lines end as they do there.
 
 use super::{Limits, MaildropError, Submission};
-use crate::codec::{get_extra, get_recipient, put_extra, put_recipient};
+use crate::codec::{get_encoding, get_extra, get_recipient, put_extra, put_recipient};
 use crate::wire::{Fields, Malformed, put, put_nested};
 use bytes::Bytes;
 use mail::{Address, Encoding, Ret};
@@ -181,8 +181,10 @@ fn fields_of(submission: &Submission) -> Vec<u8> {
     if let Some(full_name) = &submission.full_name {
         put(&mut out, tag::FULL_NAME, full_name);
     }
-    if submission.encoding == Encoding::EightBitMime {
-        put(&mut out, tag::ENCODING, b"8");
+    match submission.encoding {
+        Encoding::Unspecified => {}
+        Encoding::SevenBit => put(&mut out, tag::ENCODING, b"7"),
+        Encoding::EightBitMime => put(&mut out, tag::ENCODING, b"8"),
     }
     if let Some(ret) = submission.ret {
         put(&mut out, tag::RET, if ret == Ret::Full { b"F" } else { b"H" });
@@ -204,7 +206,7 @@ fn submission_of(fields: &[u8]) -> Result<Submission, Malformed> {
             tag::SENDER => submission.sender = Some(Address::from(value)),
             tag::RECIPIENT => submission.recipients.push(get_recipient(value)?),
             tag::FULL_NAME => submission.full_name = Some(Bytes::copy_from_slice(value)),
-            tag::ENCODING => submission.encoding = Encoding::EightBitMime,
+            tag::ENCODING => submission.encoding = get_encoding(value),
             tag::RET => submission.ret = Some(if value == b"F" { Ret::Full } else { Ret::Headers }),
             tag::ENVID => submission.envid = Some(Bytes::copy_from_slice(value)),
             tag::EXTRA => submission.extra.push(get_extra(value)?),

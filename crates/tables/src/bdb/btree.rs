@@ -13,8 +13,13 @@ pub(super) const VERSION: u32 = 9;
 pub(super) const KEYDATA: u8 = 1;
 pub(super) const OVERFLOW: u8 = 3;
 const DELETED: u8 = 0x80;
-/// A tree is not deeper than this (a page holds two keys at least).
-const DEPTH_LIMIT: usize = 32;
+
+/// A step on the way from the root to a leaf. The root may have any level.
+#[derive(Clone, Copy)]
+struct Step {
+    page: u32,
+    level: Option<u8>,
+}
 
 pub(super) struct Btree {
     store: Store,
@@ -34,16 +39,15 @@ impl Btree {
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        let mut number = self.root;
-        for _ in 0..DEPTH_LIMIT {
-            let bytes = self.store.bytes(number)?;
-            let page = TreePage::new(&self.store, &bytes)?;
+        let mut step = Step { page: self.root, level: None };
+        loop {
+            let bytes = self.store.bytes(step.page)?;
+            let page = TreePage::new(&self.store, &bytes)?.at_level(step.level)?;
             if page.is_leaf() {
                 return page.find(key);
             }
-            number = page.child(page.descend(key)?)?;
+            step = page.child(page.descend(key)?)?;
         }
-        Err(DbError::Damaged("a tree without leaves"))
     }
 
     /// The pairs on the next leaf.
@@ -73,16 +77,15 @@ impl Btree {
     }
 
     fn first_leaf(&self) -> Result<u32, DbError> {
-        let mut number = self.root;
-        for _ in 0..DEPTH_LIMIT {
-            let bytes = self.store.bytes(number)?;
-            let page = TreePage::new(&self.store, &bytes)?;
+        let mut step = Step { page: self.root, level: None };
+        loop {
+            let bytes = self.store.bytes(step.page)?;
+            let page = TreePage::new(&self.store, &bytes)?.at_level(step.level)?;
             if page.is_leaf() {
-                return Ok(number);
+                return Ok(step.page);
             }
-            number = page.child(0)?;
+            step = page.child(0)?;
         }
-        Err(DbError::Damaged("a tree without leaves"))
     }
 }
 
@@ -157,14 +160,18 @@ impl<'a> TreePage<'a> {
         Ok(low)
     }
 
-    fn child(&self, index: usize) -> Result<u32, DbError> {
-        let number = self.page.u32(self.page.offset(index)? + 4)?;
-        // Levels fall by one on the way down, which also excludes circles.
-        let bytes = self.store.bytes(number)?;
-        if self.store.page(&bytes).level() + 1 != self.page.level() {
-            return Err(DbError::Damaged("a tree with a wrong level"));
+    fn child(&self, index: usize) -> Result<Step, DbError> {
+        let page = self.page.u32(self.page.offset(index)? + 4)?;
+        let level = self.page.level().checked_sub(1).ok_or(DbError::Damaged("a tree with a wrong level"))?;
+        Ok(Step { page, level: Some(level) })
+    }
+
+    /// Levels fall by one on the way down, which also excludes circles.
+    fn at_level(self, level: Option<u8>) -> Result<TreePage<'a>, DbError> {
+        match level {
+            Some(level) if level != self.page.level() => Err(DbError::Damaged("a tree with a wrong level")),
+            _ => Ok(self),
         }
-        Ok(number)
     }
 
     fn separator(&self, index: usize) -> Result<Cow<'a, [u8]>, DbError> {

@@ -67,12 +67,8 @@ pub(crate) enum Method {
 }
 
 impl Database {
-    /// Reads the file's metadata; a small file is read whole.
-    pub(crate) fn open(file: File) -> Result<Database, DbError> {
-        Database::open_with(file, store::MEMORY_LIMIT_BYTES)
-    }
-
-    fn open_with(file: File, memory_limit_bytes: u64) -> Result<Database, DbError> {
+    /// Reads the file's metadata; a file up to the limit is read whole.
+    pub(crate) fn open(file: File, memory_limit_bytes: u64) -> Result<Database, DbError> {
         let mut store = Store::read(file, memory_limit_bytes)?;
         let (method, page_size, swapped) = parse_meta(&store)?;
         store.set_layout(page_size, swapped)?;
@@ -169,7 +165,7 @@ fn parse_meta(store: &Store) -> Result<(Method, u32, bool), DbError> {
 
 /// Reads all of a file that may be anything, as a fuzz target does.
 pub(crate) fn fuzz(file: File) {
-    let Ok(database) = Database::open(file) else {
+    let Ok(database) = Database::open(file, u64::MAX) else {
         return;
     };
     // As many as the file can hold; a damaged one may name pages twice.

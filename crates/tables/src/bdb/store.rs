@@ -8,9 +8,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-/// Files up to this size are kept in memory.
-pub(super) const MEMORY_LIMIT_BYTES: u64 = 8 << 20;
-
 pub(super) struct Store {
     source: Source,
     pub(super) page_size: usize,

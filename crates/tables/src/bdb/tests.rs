@@ -9,7 +9,7 @@ fn open_bytes(bytes: &[u8], memory_limit_bytes: u64) -> Result<Database, DbError
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    Database::open_with(file, memory_limit_bytes)
+    Database::open(file, memory_limit_bytes)
 }
 
 fn build_hash(pairs: &[Pair]) -> Vec<u8> {
@@ -268,7 +268,7 @@ fn fixtures() {
             (format!("{key}{end}").into_bytes(), format!("{value}{end}").into_bytes())
         };
         let pairs: Vec<Pair> = text.lines().map(pair).collect();
-        let database = Database::open(File::open(folder.join(name)).unwrap()).unwrap();
+        let database = Database::open(File::open(folder.join(name)).unwrap(), u64::MAX).unwrap();
         assert_eq!(database.method(), method);
         check_content(&database, &pairs);
         let mut rewritten = Vec::new();

@@ -38,7 +38,7 @@ fn every_table_that_holds_pairs() {
                   MiXed@Example.Com=folded, jos\u{e9}@example.com=accent .example.com=dot, @example.com=everybody, \
                   {x=a value   on two lines}}";
     let mut specs = vec![format!("texthash:{}", place.write("text", TEXT)), inline.to_owned()];
-    for kind in ["hash", "btree", "cdb"] {
+    for kind in ["hash", "btree", "cdb", "lmdb"] {
         specs.push(place.build(kind, kind, TEXT));
     }
     let first = specs[0].clone();
@@ -130,6 +130,7 @@ fn open_errors() {
         ("btree:/nowhere/x", "open database /nowhere/x.db: No such file or directory"),
         ("texthash:/nowhere/x", "open database /nowhere/x: No such file or directory"),
         ("cdb:/nowhere/x", "open database /nowhere/x.cdb: No such file or directory"),
+        ("lmdb:/nowhere/x", "open database /nowhere/x.lmdb: No such file or directory"),
         ("unix:x", "unknown table: unix:x"),
         ("unionmap:{}", "bad syntax: \"unionmap:{}\"; need \"unionmap:{type:name...}\""),
         ("unionmap:{static:a b}", "bad syntax: \"unionmap:{static:a b}\"; need \"unionmap:{type:name...}\""),
@@ -258,4 +259,29 @@ fn values_that_are_files() {
     let table = tables::open(&spec, &context).unwrap();
     check(table.as_ref(), "a", "!");
     assert_eq!(place.take_log(), ["warning: table hash:h.db: key a: malformed BASE64 value: b~"]);
+}
+
+proptest::proptest! {
+    /// Whatever is written in a name is opened or refused. (No `*` and no `\1`: some patterns of those take the C
+    /// library forever.)
+    #[test]
+    fn any_name(
+        kind in proptest::sample::select(&["inline:{", "cidr:{{", "regexp:{{", "pcre:{{", "unionmap:{inline:{", "randmap:{"][..]),
+        text in proptest::collection::vec(proptest::sample::select(&b"ab1./:![]{}$ ,=()?|"[..]), 0..30),
+    ) {
+        tables::fuzz_open(&[kind.as_bytes(), &text].concat());
+        tables::fuzz_open(&[kind.as_bytes(), &text, b"}}"].concat());
+    }
+}
+
+/// Small beginnings for the fuzz targets.
+#[test]
+fn fuzz_targets() {
+    for data in [&b""[..], b"a b\n c\n", b"root: a, \"b c\"\n", b"inline:{a=b}", b"\0\0\0\0\x61\x15\x06\0"] {
+        tables::fuzz_open(data);
+        tables::fuzz_database(data);
+        tables::fuzz_lmdb(data);
+        tables::fuzz_cdb(data);
+        tables::source::fuzz(data);
+    }
 }

@@ -20,7 +20,7 @@ fn await_answer(table: &dyn Table, key: &str, expect: &str) {
 #[test]
 fn a_rebuilt_file_is_noticed_at_once() {
     let place = Place::new();
-    for kind in ["hash", "btree", "cdb"] {
+    for kind in ["hash", "btree", "cdb", "lmdb"] {
         let table = place.open(&place.build(kind, "t", "a 0\n"));
         for n in 1..200 {
             place.build(kind, "t", &format!("a {n}\n"));
@@ -173,7 +173,7 @@ fn owners() {
 #[test]
 fn editing() {
     let place = Place::new();
-    for kind in ["hash", "btree"] {
+    for kind in ["hash", "btree", "lmdb"] {
         let spec = place.build(kind, "t", "a 1\nb 2\n");
         let path = place.path("t").to_str().unwrap().to_owned();
         let table = place.open(&spec);

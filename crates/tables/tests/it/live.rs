@@ -31,7 +31,7 @@ cdb\tpostfix-cdb.so\tdict_cdb_open\tmkmap_cdb_open
 lmdb\tpostfix-lmdb.so\tdict_lmdb_open\tmkmap_lmdb_open
 ";
 
-const KINDS: [(&str, &str); 2] = [("hash", ""), ("cdb", "postfix-cdb")];
+const KINDS: [(&str, &str); 3] = [("hash", ""), ("cdb", "postfix-cdb"), ("lmdb", "postfix-lmdb")];
 
 #[test]
 fn it_reads_ours_and_we_read_its() {

@@ -4,6 +4,10 @@
 //! What comes out has lines that end with CRLF, no bare LF, no stuffed dots, and an end to its last line. Bare CRs stay
 //! (`cleanup_replace_stray_cr_lf` is cleanup's). Chunk sizes, limits and replies are the session's business.
 
+mod encoder;
+
+pub use encoder::Encoder;
+
 use memchr::memchr;
 use std::str::FromStr;
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""record FILE.smtp...: play dialogues against real Postfix and write down in them what it said.
+"""record.py FILE.smtp...: play dialogues against real Postfix and write down in them what it said.
 
 S: and L: lines are written anew, everything else stays. The format is described in tests/it/dialogue.rs, which
 reads the same files. WORLD names the `world` program (default: the one of this checkout's tests/world).

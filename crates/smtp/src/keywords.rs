@@ -1,6 +1,7 @@
-//! EHLO keywords: which are withheld (`smtpd_discard_ehlo_keywords`), and the reply that lists the rest.
+//! Sets of EHLO keywords: which a server withholds (`smtpd_discard_ehlo_keywords`) and which a client overlooks
+//! (`smtp_discard_ehlo_keywords`).
 
-/// A set of EHLO keywords that are not announced, and whose use is refused.
+/// A set of EHLO keywords.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keywords(u16);
 
@@ -25,7 +26,7 @@ impl Keywords {
     /// Reads a list parted by blanks or commas. Words that are no keyword are given back for a warning.
     ///
     /// ```
-    /// use smtp::server::Keywords;
+    /// use smtp::Keywords;
     /// let (set, unknown) = Keywords::parse("dsn, Chunking foo");
     /// assert!(set.has(Keywords::DSN) && set.has(Keywords::CHUNKING) && !set.has(Keywords::SIZE));
     /// assert_eq!(unknown, ["foo"]);
@@ -47,10 +48,9 @@ impl Keywords {
 
     /// What the log says about them. None if it says nothing.
     ///
-    /// Postfix: without ENHANCEDSTATUSCODES nothing is said, and SMTPUTF8 has an odd name, golden:
-    /// discard_keywords.smtp.
-    pub(super) fn to_log(self) -> Option<String> {
-        if self.0 == 0 || self.has(Keywords::SILENT_DISCARD) || self.has(Keywords::ENHANCEDSTATUSCODES) {
+    /// Postfix: SMTPUTF8 has an odd name, golden: discard_keywords.smtp.
+    pub(crate) fn to_log(self) -> Option<String> {
+        if self.0 == 0 || self.has(Keywords::SILENT_DISCARD) {
             return None;
         }
         let names: Vec<_> = NAMES.iter().filter(|(_, k)| self.has(*k)).map(|(name, _)| *name).collect();
@@ -85,7 +85,6 @@ mod tests {
         for (list, expect) in [
             ("", None),
             ("silent-discard dsn", None),
-            ("enhancedstatuscodes dsn", None),
             ("DSN etrn\tsmtputf8,,8bitmime", Some("8BITMIME ETRN DSN EHLO_MASK_SMTPUTF8")),
         ] {
             assert_eq!(Keywords::parse(list).0.to_log().as_deref(), expect, "{list}");

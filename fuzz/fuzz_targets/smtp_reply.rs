@@ -1,0 +1,4 @@
+//! Replies of servers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| smtp::fuzz::fuzz_reply(data));

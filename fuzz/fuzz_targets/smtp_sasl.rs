@@ -1,0 +1,4 @@
+//! Challenges in a login.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| smtp::fuzz::fuzz_sasl(data));
