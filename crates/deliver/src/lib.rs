@@ -1,6 +1,7 @@
 //! Delivery agents: SMTP and LMTP, local mailboxes, and the small ones.
 
 mod command;
+mod content;
 mod copy;
 mod destinations;
 mod failure;
@@ -15,6 +16,7 @@ pub mod verdicts;
 pub mod virtual_mailboxes;
 
 pub use command::Note;
+pub use content::Chunks;
 pub use copy::Prelude;
 pub use destinations::fuzz_destinations;
 pub use failure::Failure;

@@ -3,8 +3,9 @@
 use super::frame::{FrameError, LENGTH_SIZE, Reply, Request, decode_reply, encode_request, frame_length};
 use super::task::Task;
 use crate::command::Note;
+use crate::content::Chunks;
 use crate::failure::Failure;
-use spool::{Content, ContentReader};
+use spool::Content;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -267,7 +268,9 @@ async fn exchange(
 ) -> Result<Reply, FrameError> {
     let mut frame = encode_request(request, content.map_or(0, Content::len));
     let mut chunks = content.map(Chunks::new);
-    while let Some(chunk) = next_chunk(&mut chunks).await? {
+    while let Some(chunks) = &mut chunks
+        && let Some(chunk) = chunks.next().await.map_err(FrameError::Io)?
+    {
         // What is small goes in one system call with the frame.
         if frame.len() + chunk.len() <= 64 << 10 {
             frame.extend_from_slice(&chunk);
@@ -291,39 +294,6 @@ async fn read_reply(stream: &mut UnixStream) -> Result<Reply, FrameError> {
         true => Ok(decode_reply(&frame)?),
         false => Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into())),
     }
-}
-
-/// A message's content, read where blocking is allowed if it is on the disk.
-struct Chunks {
-    reader: Option<ContentReader>,
-    is_in_memory: bool,
-}
-
-impl Chunks {
-    fn new(content: &Content) -> Chunks {
-        Chunks { reader: Some(content.reader()), is_in_memory: content.in_memory().is_some() }
-    }
-}
-
-async fn next_chunk(chunks: &mut Option<Chunks>) -> Result<Option<bytes::Bytes>, FrameError> {
-    let Some(Chunks { reader, is_in_memory }) = chunks else { return Ok(None) };
-    let Some(mut reading) = reader.take() else { return Ok(None) };
-    let read = |mut reading: ContentReader| {
-        let chunk = reading.next_chunk();
-        (reading, chunk)
-    };
-    let (back, chunk) = match is_in_memory {
-        true => {
-            let chunk = reading.next_chunk();
-            (reading, chunk)
-        }
-        false => {
-            let read = tokio::task::spawn_blocking(move || read(reading)).await;
-            read.map_err(|e| FrameError::Io(io::Error::other(e)))?
-        }
-    };
-    *reader = Some(back);
-    chunk.map_err(FrameError::Io)
 }
 
 #[cfg(test)]

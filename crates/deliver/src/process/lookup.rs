@@ -41,7 +41,11 @@ impl CarefulTable {
             source_format,
             ..OpenContext::new(Arc::new(open_file), Arc::new(report))
         };
-        CarefulTable { table: tables::open_or_defer(spec, &context), owners, complaints }
+        let spec = match spec.starts_with('/') && !spec.contains(':') {
+            true => format!("{}:{spec}", view.get(p::default_database_type, &mut Vec::new())),
+            false => spec.to_owned(),
+        };
+        CarefulTable { table: tables::open_or_defer(&spec, &context), owners, complaints }
     }
 
     /// Files answer at once; a server is waited for.

@@ -54,10 +54,10 @@ impl<T: Find> Maps<T> {
     pub(crate) fn read(
         view: &View,
         settings: &Virtual,
-        open: impl Fn(&String) -> T,
+        mut open: impl FnMut(&String) -> T,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Maps<T> {
-        let all = |specs: &[String]| specs.iter().map(&open).collect();
+        let mut all = |specs: &[String]| specs.iter().map(&mut open).collect();
         Maps {
             virtual_mailbox_maps: all(&settings.virtual_mailbox_maps),
             virtual_uid_maps: all(&settings.virtual_uid_maps),

@@ -45,10 +45,14 @@ impl Settings {
     pub fn read(
         view: &View,
         service: &Service,
-        open: impl Fn(&String) -> Arc<dyn Table>,
+        open: impl FnMut(&String) -> Arc<dyn Table>,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Settings {
-        let settings: Virtual = view.load(mistakes);
+        let mut own_mistakes = Vec::new();
+        let settings: Virtual = view.load(&mut own_mistakes);
+        // The default is none: a system without virtual mailboxes has nothing wrong with it.
+        own_mistakes.retain(|mistake| !settings.virtual_mailbox_base.is_empty() || !is_of_base(mistake));
+        mistakes.append(&mut own_mistakes);
         let message_size_limit = view.get(p::message_size_limit, mistakes);
         Settings {
             transport: service.name().to_owned(),
@@ -65,10 +69,16 @@ impl Settings {
     }
 }
 
+fn is_of_base(mistake: &Diagnostic) -> bool {
+    mistake.message.contains("virtual_mailbox_base")
+}
+
 fn defect(settings: &Virtual, message_size_limit: i64) -> Option<String> {
     let limit = settings.virtual_mailbox_limit;
     let base = &settings.virtual_mailbox_base;
-    if limit > 0 && message_size_limit <= 0 {
+    if base.is_empty() {
+        Some("bad string length 0 < 1: virtual_mailbox_base =".into())
+    } else if limit > 0 && message_size_limit <= 0 {
         Some(
             "configuration error: virtual_mailbox_limit is limited but message_size_limit is unlimited"
                 .into(),
@@ -232,6 +242,7 @@ mod tests {
     fn defects() {
         for (main_cf, expect) in [
             ("virtual_mailbox_base = /v", None),
+            ("", Some("bad string length 0 < 1: virtual_mailbox_base =")),
             ("virtual_mailbox_base = v", Some("do not specify relative pathname: virtual_mailbox_base = v")),
             (
                 "virtual_mailbox_base = /v\nvirtual_mailbox_limit = 100",
