@@ -449,18 +449,14 @@ enum Step {
 /// Reads the parent's part, logs warnings, and makes the files to pass on. The error has a line for each mistake.
 fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), String> {
     let mut mistakes = instance.mistakes().to_vec();
-    let master = &instance.view.config().master;
-    mistakes.extend(master.diagnostics());
-    let mut ignored = Vec::new();
-    let daemon_directory = instance.view.get(params::p::daemon_directory, &mut ignored);
-    mistakes.extend(master.unknown_programs(&daemon_directory, params::master_cf::PROGRAMS));
+    mistakes.extend(params::check::whole(&instance.view));
     let settings = Settings::read(&instance.view, &mut mistakes);
     let (fatal, other): (Vec<&Diagnostic>, Vec<&Diagnostic>) = mistakes.iter().partition(|d| d.is_fatal());
-    for diagnostic in other.iter().filter(|d| d.severity == params::Severity::Warning) {
-        log.warning(format_args!("{}", diagnostic.message));
+    for diagnostic in other.iter().filter(|d| d.severity >= params::Severity::Warning) {
+        diagnostic.with_place().lines().for_each(|line| log.warning(format_args!("{line}")));
     }
     if !fatal.is_empty() {
-        return Err(fatal.iter().map(|d| d.message.as_str()).collect::<Vec<_>>().join("\n"));
+        return Err(fatal.iter().map(|d| d.with_place()).collect::<Vec<_>>().join("\n"));
     }
     let files = Files {
         main_cf: memory_file(c"main.cf", instance.main_cf()).map_err(|e| format!("memory file: {e}"))?,

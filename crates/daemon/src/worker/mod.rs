@@ -308,11 +308,11 @@ fn build_snapshot(
     let built = Snapshot::build(&mut build, parts);
     let (fatal, other): (Vec<_>, Vec<_>) = build.mistakes.iter().partition(|d| d.is_fatal());
     for diagnostic in other.iter().filter(|d| d.severity >= Severity::Warning) {
-        log.warning(format_args!("{}", diagnostic.message));
+        diagnostic.with_place().lines().for_each(|line| log.warning(format_args!("{line}")));
     }
     match fatal.is_empty() {
         true => Ok(built),
-        false => Err(fatal.iter().map(|d| d.message.as_str()).collect::<Vec<_>>().join("\n")),
+        false => Err(fatal.iter().map(|d| d.with_place()).collect::<Vec<_>>().join("\n")),
     }
 }
 
