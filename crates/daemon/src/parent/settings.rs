@@ -39,7 +39,7 @@ impl Settings {
             mail_version: view.get(p::mail_version, mistakes),
             owner,
             inet: read_inet(view, mistakes),
-            rights: Rights::read(view, mistakes),
+            rights: Rights::read(view),
             maillog_file: view.get(p::maillog_file, mistakes),
             maillog_file_prefixes: view.get(p::maillog_file_prefixes, mistakes),
         }

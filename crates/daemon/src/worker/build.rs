@@ -71,6 +71,24 @@ impl Build {
         Maps::new(parameter, specs.iter().map(|spec| self.table(spec)).collect())
     }
 
+    /// A table whose word decides where a delivery goes: `$1` counts for nothing in it, since what mail says would end up
+    /// in the answer. A `careful` one may not be somebody else's word either (`proxy:`, tables that anybody could answer for).
+    pub(crate) fn plain_table(
+        &mut self,
+        spec: &str,
+        source_format: SourceFormat,
+        careful: bool,
+    ) -> Arc<dyn Table> {
+        let context = OpenContext {
+            source_format,
+            allow_substitution: false,
+            allow_proxy: !careful,
+            allow_unauthenticated: !careful,
+            ..self.open_context()
+        };
+        tables::open_or_defer(&self.with_type(spec), &context)
+    }
+
     /// `alias_maps`: as other tables, but their source files are aliases(5).
     pub(crate) fn alias_maps(&mut self, specs: &[String]) -> Maps {
         let context = OpenContext { source_format: SourceFormat::Aliases, ..self.open_context() };

@@ -2,6 +2,7 @@
 
 mod build;
 mod clock;
+mod local;
 mod queue;
 mod routing;
 mod smtp;
@@ -14,14 +15,15 @@ use crate::ipc::requests::{Asker, Request};
 use crate::ipc::{self, IpcError};
 use crate::roles;
 use build::{Build, Opener};
-use deliver::mailbox::client::MailboxProcesses;
+use deliver::process::client::Processes;
 use instance::Instance;
+use local::ParentStarter;
 use logger::{Logger, Target};
 use net::Resolver;
 use net::listen::Listener;
 use params::{Severity, View, p};
 use qmgr::{Context, Handle, Manager, SystemClock};
-use queue::{Injector, ParentStarter};
+use queue::Injector;
 use snapshot::Snapshot;
 use sockets::Desk;
 use spool::{SegmentSpool, Spool, SpoolError};
@@ -114,20 +116,11 @@ fn next_configuration(orders: &OwnedFd, config_directory: &str) -> io::Result<Op
     match orders::next(orders).map_err(io::Error::other)? {
         Order::Stop => Ok(None),
         Order::Configure { generation, main_cf, master_cf, listeners } => {
-            let (main_cf, master_cf) = (read_all(main_cf)?, read_all(master_cf)?);
+            let (main_cf, master_cf) = (ipc::read_memory_file(main_cf)?, ipc::read_memory_file(master_cf)?);
             let instance = Instance::from_text(config_directory, "worker", main_cf, master_cf);
             Ok(Some(Configuration { generation, view: instance.view, listeners }))
         }
     }
-}
-
-/// A memory file from its beginning, wherever somebody has read to.
-fn read_all(file: OwnedFd) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::from(file);
-    let mut text = vec![0; file.metadata()?.len() as usize];
-    file.read_exact_at(&mut text, 0)?;
-    Ok(text)
 }
 
 /// The running mail system.
@@ -136,7 +129,7 @@ struct System {
     log: Logger,
     spool: Arc<dyn Spool>,
     resolver: Resolver,
-    mailboxes: Arc<MailboxProcesses>,
+    processes: Arc<Processes>,
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
     injector: Arc<Injector>,
@@ -154,11 +147,11 @@ impl System {
         let queue_directory = PathBuf::from(view.get(p::queue_directory, &mut Vec::new()));
         let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log).await?);
         let resolver = Resolver::new(net::resolver::Sources::default());
-        let mailboxes = Arc::new(MailboxProcesses::new(Arc::new(ParentStarter(asker.clone()))));
+        let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
         let parts = snapshot::Parts {
             spool: spool.clone(),
             resolver: resolver.clone(),
-            mailboxes: mailboxes.clone(),
+            processes: processes.clone(),
             queue_directory: queue_directory.clone(),
         };
         let (snapshot, setup) = build_snapshot(&view, &log, &asker, &parts)?;
@@ -186,14 +179,14 @@ impl System {
         let latest = current.clone();
         let pickup = move || read(&latest).pickup.clone();
         tasks.spawn(sockets::run_pickup(pickup, trigger, Duration::from_secs(60)));
-        tasks.spawn(reap_mailbox_processes(mailboxes.clone()));
+        tasks.spawn(reap_delivery_processes(processes.clone()));
         let accepting = HashMap::new();
         let mut system = System {
             asker,
             log,
             spool,
             resolver,
-            mailboxes,
+            processes,
             qmgr,
             manager,
             injector,
@@ -211,7 +204,7 @@ impl System {
         let parts = snapshot::Parts {
             spool: self.spool.clone(),
             resolver: self.resolver.clone(),
-            mailboxes: self.mailboxes.clone(),
+            processes: self.processes.clone(),
             queue_directory,
         };
         let (snapshot, setup) = build_snapshot(&next.view, &self.log, &self.asker, &parts)?;
@@ -221,7 +214,7 @@ impl System {
         self.injector.replace(snapshot.enqueue.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.qmgr.reload(setup);
-        self.mailboxes.forget();
+        self.processes.forget();
         self.accept_on(next.listeners)
     }
 
@@ -298,10 +291,10 @@ fn next_number() -> u32 {
     (std::process::id().wrapping_add(1 + NUMBER.fetch_add(1, Ordering::Relaxed))) % (1 << 22)
 }
 
-async fn reap_mailbox_processes(mailboxes: Arc<MailboxProcesses>) {
+async fn reap_delivery_processes(processes: Arc<Processes>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        mailboxes.reap();
+        processes.reap();
     }
 }
 
