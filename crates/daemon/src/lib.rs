@@ -1,6 +1,7 @@
-//! The processes: a root parent, an unprivileged worker, children that write mailboxes. The only place that wires the rooms.
+//! The processes: a root parent, an unprivileged worker, children that deliver with their owners' rights. The only place that wires the rooms.
 
 mod command_line;
+pub mod delivery;
 pub mod ipc;
 pub mod parent;
 pub mod roles;
@@ -12,8 +13,7 @@ use logger::{Logger, Target};
 use params::{View, p};
 use parent::{Parent, detach};
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The program: the parent, unless the first argument names another role.
@@ -22,7 +22,7 @@ pub fn main() -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let role = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     match role.as_str() {
-        roles::MAILBOX => run_mailbox_process(&args[1..]),
+        roles::DELIVERY => ExitCode::from(delivery::run(config_directory(&args[1..]))),
         roles::WORKER => run_worker(&args[1..]),
         roles::DETACHED => {
             args.remove(0);
@@ -32,23 +32,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run_mailbox_process(args: &[OsString]) -> ExitCode {
-    let socket = std::io::stdin().as_fd().try_clone_to_owned();
-    let (Some(mailbox), Ok(socket)) = (parent::decode_mailbox(args), socket) else {
-        return ExitCode::FAILURE;
-    };
-    match deliver::mailbox::serve::serve(UnixStream::from(socket), &mailbox) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
 fn run_worker(args: &[OsString]) -> ExitCode {
-    let directory = args.first().and_then(|arg| arg.to_str()).unwrap_or(instance::DEFAULT_DIRECTORY);
-    match worker::run(directory) {
+    let folders: Vec<&Path> = args.iter().skip(1).map(Path::new).collect();
+    match worker::run(config_directory(args), &folders) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(&format!("worker: {why}")),
     }
+}
+
+fn config_directory(args: &[OsString]) -> &str {
+    args.first().and_then(|arg| arg.to_str()).unwrap_or(instance::DEFAULT_DIRECTORY)
 }
 
 fn run_parent(args: &[OsString], is_detached: bool) -> ExitCode {

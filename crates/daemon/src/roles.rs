@@ -2,8 +2,8 @@
 
 /// The unprivileged worker.
 pub const WORKER: &str = "worker";
-/// A process that writes one user's mailbox.
-pub const MAILBOX: &str = "mailbox";
+/// A process that delivers with one owner's rights; [`crate::delivery`].
+pub const DELIVERY: &str = "delivery";
 /// The parent after it has left its terminal; [`crate::parent::detach`].
 pub const DETACHED: &str = "detached";
 

@@ -1,5 +1,7 @@
-//! The agents that need no network and no mailbox: `error` and `retry` give back the text they are given, `discard` takes all.
+//! The agents that need no network and no mailbox: `error` and `retry` give back the text they are given, `discard` takes all,
+//! and a service that cannot work has nothing to do.
 
+use logger::Logger;
 use mail::{DsnStatus, Fate, Outcome, Time};
 use qmgr::{Agent, Job, Report, Verdict};
 use std::future::Future;
@@ -16,6 +18,22 @@ pub struct ErrorAgent {
 /// discard(8): the mail counts as delivered.
 pub struct DiscardAgent {
     pub now: fn() -> Time,
+}
+
+/// A service whose line in master.cf or parameters do not work: it says so, and the mail waits for the administrator.
+pub struct BrokenAgent {
+    /// The service's.
+    pub log: Logger,
+    /// In the words in which Postfix's program gives up.
+    pub why: String,
+}
+
+impl Agent for BrokenAgent {
+    fn deliver(self: Arc<Self>, _: Job) -> Pin<Box<dyn Future<Output = Verdict> + Send>> {
+        self.log.fatal(format_args!("{}", self.why));
+        let reason = "unknown mail transport error".to_owned();
+        Box::pin(async { Verdict::Dead { status: DsnStatus::new(4, 3, 0), reason } })
+    }
 }
 
 impl Agent for ErrorAgent {

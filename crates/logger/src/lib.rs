@@ -34,6 +34,12 @@ pub struct Logger {
     pid: u32,
 }
 
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Logger({}[{}])", self.tag, self.pid)
+    }
+}
+
 struct Shared {
     state: Mutex<State>,
     /// The writer waits here for lines, `flush` for the writer.
@@ -91,6 +97,11 @@ impl Logger {
     /// A handle for `syslog_name/service`.
     pub fn service(&self, syslog_name: &str, service: &str) -> Logger {
         Logger { tag: format!("{syslog_name}/{service}").into(), ..self.clone() }
+    }
+
+    /// A handle for lines of another program name altogether.
+    pub fn tagged(&self, tag: &str) -> Logger {
+        Logger { tag: tag.into(), ..self.clone() }
     }
 
     /// The same service under another process number. Log readers pair lines by it, so each concurrent session has its own.

@@ -77,6 +77,19 @@ impl Diagnostic {
         self.severity == Severity::Fatal
     }
 
+    /// The message, and below it, indented, where it is and what to do: for a log, which has no room for more.
+    pub fn with_place(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!("in {}, line {}", place.file, place.line));
+        let parts: Vec<&str> = [place.as_deref().unwrap_or_default(), &self.effect, &self.mend]
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect();
+        match parts.is_empty() {
+            true => self.message.clone(),
+            false => format!("{}\n  {}", self.message, parts.join(": ")),
+        }
+    }
+
     /// The lines that follow the classic one on a terminal. `source` is the text of the line at `place`.
     ///
     /// Empty if there is nothing to add.
@@ -128,6 +141,15 @@ impl fmt::Display for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn for_a_log() {
+        let place = Place { file: "/etc/postfix/main.cf".into(), line: 3, span: 0..0 };
+        let plain = Diagnostic::fatal("bad");
+        assert_eq!(plain.with_place(), "bad");
+        let placed = plain.at(place).mend("write good");
+        assert_eq!(placed.with_place(), "bad\n  in /etc/postfix/main.cf, line 3: write good");
+    }
 
     #[test]
     fn points_at_the_place() {

@@ -1,6 +1,7 @@
 //! The delivery agents as the queue manager sees them.
 
-use mail::{Address, DsnStatus, Outcome};
+use logger::Logger;
+use mail::{Address, DsnStatus, Fate, Outcome};
 use spool::Stored;
 use std::future::Future;
 use std::pin::Pin;
@@ -71,15 +72,36 @@ pub trait Reporter: Send + Sync {
     fn report(&self, report: Report);
 
     /// What became of one address that a recipient was expanded to (local aliases, `.forward`): logged, and told to the
-    /// sender if it bounced. The recipient itself stays open until it is settled.
-    fn report_member(&self, member: Address, report: Report);
+    /// sender if it bounced. The recipient itself stays open until it is settled. Gives the fate it was filed under, which
+    /// may be another (`soft_bounce`, probes).
+    fn report_member(&self, member: Member, report: Report) -> Fate;
 
-    /// Ends a recipient whose members were reported, without a log line: `Sent` when each has met its fate, `Deferred` when
-    /// one is to be tried again (as Postfix's local does, all of them are then).
-    fn settle(&self, outcome: Outcome);
+    /// Ends a recipient whose members were reported, without a log line: `Sent` when each has met its fate, `Bounced` if that
+    /// was a bounce for one of them (so that a crash does not forget to tell), `Deferred` when one is to be tried again (as
+    /// Postfix's local does, all of them are then). `expanded` is what a sender is told who wants reports of success.
+    fn settle(&self, outcome: Outcome, expanded: Option<Expanded>);
 }
 
 pub type Reports = Arc<dyn Reporter>;
+
+/// One of the addresses that a recipient was expanded to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    pub address: Address,
+    /// It has the message from a list that sends it in its own name (an alias with an owner): what came with the recipient, its
+    /// original address and ORCPT=, is not the member's (RFC 3461 5.2.7.3).
+    pub is_of_list: bool,
+    /// Who is told of a failure, if that is not the sender.
+    pub return_to: Option<Address>,
+}
+
+/// An address that stood for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    pub address: Address,
+    /// `Delivered` if a list took it, `Expanded` if an alias did.
+    pub success: Success,
+}
 
 /// A recipient's outcome, with what only the log line and a report of success say.
 #[derive(Clone, Debug)]
@@ -93,6 +115,8 @@ pub struct Report {
     pub setup: Duration,
     pub transfer: Duration,
     pub success: Success,
+    /// The log of another transport's agent, to which this one had passed the message on.
+    pub log: Option<Logger>,
 }
 
 impl Report {
@@ -105,6 +129,7 @@ impl Report {
             setup: Duration::ZERO,
             transfer: Duration::ZERO,
             success: Success::Delivered,
+            log: None,
         }
     }
 }

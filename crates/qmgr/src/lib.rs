@@ -10,7 +10,9 @@ pub mod resolve;
 pub mod scheduler;
 pub mod settings;
 
-pub use agent::{Agent, Job, JobRecipient, Purpose, Report, Reporter, Reports, Reuse, Success, Verdict};
+pub use agent::{
+    Agent, Expanded, Job, JobRecipient, Member, Purpose, Report, Reporter, Reports, Reuse, Success, Verdict,
+};
 pub use inject::{Inject, InjectError, Notice};
 pub use manager::{Counts, Handle, Manager};
 pub use notice::{Notices, NotifyClasses, Templates};

@@ -7,5 +7,6 @@ pub mod fields;
 pub mod local_time;
 pub mod pcre;
 pub mod posix_regex;
+pub mod process;
 pub mod signals;
 pub mod tls;

@@ -45,6 +45,15 @@ impl From<BadMessage> for IpcError {
     }
 }
 
+/// A memory file's text, wherever somebody has read to.
+pub fn read_memory_file(file: OwnedFd) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::from(file);
+    let mut text = vec![0; file.metadata()?.len() as usize];
+    file.read_exact_at(&mut text, 0)?;
+    Ok(text)
+}
+
 /// Receives one message and the descriptors beside it.
 pub fn receive(socket: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>), IpcError> {
     let mut buffer = vec![0; MESSAGE_LIMIT];

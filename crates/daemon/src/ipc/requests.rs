@@ -1,8 +1,9 @@
-//! Requests of the worker: a file that the configuration names, a process that writes a user's mailbox.
+//! Requests of the worker: a file that the configuration names, a process that delivers with an owner's rights.
 //!
-//! The parent decides each by its own reading of the configuration and of the password file (docs/privileges.md).
+//! Whether it gets them is decided by the other side's own reading of the configuration (docs/privileges.md).
 
-use super::{IpcError, receive};
+use super::{IpcError, MESSAGE_LIMIT, receive};
+use deliver::process::Task;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +16,8 @@ pub enum Request {
     OpenFile(PathBuf),
     /// `maillog_file`, for appending.
     OpenLog,
-    /// A process with this user's rights, and only theirs, that appends to the user's own mailbox.
-    MailboxProcess { user: String },
+    /// A delivery process. It finds out itself whose rights it takes, and whether there is anything to do for it.
+    DeliveryProcess(Task),
 }
 
 /// Why the parent did not do it.
@@ -28,7 +29,7 @@ pub struct Refusal {
 }
 
 const OPEN_FILE: u8 = 1;
-const MAILBOX_PROCESS: u8 = 2;
+const DELIVERY_PROCESS: u8 = 2;
 const OPEN_LOG: u8 = 3;
 const GRANTED: u8 = 16;
 const REFUSED: u8 = 17;
@@ -45,8 +46,12 @@ impl Asker {
 
     /// Asks and waits. Short: the parent does nothing that takes long.
     pub fn ask(&self, request: &Request) -> Result<Result<OwnedFd, Refusal>, IpcError> {
+        let message = encode(request);
+        if message.len() > MESSAGE_LIMIT {
+            return Err(BadMessage("the request is too long").into());
+        }
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        sys::descriptors::send(&*socket, &encode(request), &[]).map_err(IpcError::Socket)?;
+        sys::descriptors::send(&*socket, &message, &[]).map_err(IpcError::Socket)?;
         let (message, mut descriptors) = receive(&*socket)?;
         let (tag, mut fields) = Reader::open(&message)?;
         match tag {
@@ -72,7 +77,7 @@ fn encode(request: &Request) -> Vec<u8> {
     match request {
         Request::OpenFile(path) => Writer::tagged(OPEN_FILE).bytes(path.as_os_str().as_bytes()).finish(),
         Request::OpenLog => Writer::tagged(OPEN_LOG).finish(),
-        Request::MailboxProcess { user } => Writer::tagged(MAILBOX_PROCESS).bytes(user.as_bytes()).finish(),
+        Request::DeliveryProcess(task) => Writer::tagged(DELIVERY_PROCESS).bytes(&task.encode()).finish(),
     }
 }
 
@@ -89,7 +94,7 @@ pub fn parse(message: &[u8]) -> Result<Request, BadMessage> {
     let (tag, mut fields) = Reader::open(message)?;
     let request = match tag {
         OPEN_FILE => Request::OpenFile(std::ffi::OsStr::from_bytes(fields.bytes()?).into()),
-        MAILBOX_PROCESS => Request::MailboxProcess { user: fields.text()? },
+        DELIVERY_PROCESS => Request::DeliveryProcess(Task::decode(fields.bytes()?)?),
         OPEN_LOG => Request::OpenLog,
         _ => return Err(BadMessage("an unknown request")),
     };
@@ -141,7 +146,7 @@ mod tests {
     fn every_request_comes_back_and_nothing_else_is_one() {
         for request in [
             Request::OpenFile("/a".into()),
-            Request::MailboxProcess { user: "alice".into() },
+            Request::DeliveryProcess(Task::User { service: "local/unix".into(), user: "alice".into() }),
             Request::OpenLog,
         ] {
             let message = encode(&request);
@@ -150,5 +155,13 @@ mod tests {
             assert!(parse(&[&message[..], b"x"].concat()).is_err());
         }
         assert!(parse(&[99]).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_sent() {
+        let (_parent, worker) = super::super::pair().expect("sockets");
+        let path = PathBuf::from("x".repeat(MESSAGE_LIMIT));
+        let refused = Asker::new(worker).ask(&Request::OpenFile(path)).expect_err("refused");
+        assert!(refused.to_string().contains("too long"), "{refused}");
     }
 }

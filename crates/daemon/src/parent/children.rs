@@ -1,16 +1,13 @@
-//! Starting the worker and the mailbox processes: this same program in another role, with other rights.
+//! Starting the worker and the delivery processes: this same program in another role.
 
-use super::rights::MailboxGrant;
 use super::settings::Owner;
-use crate::ipc::{self, requests};
-use crate::roles;
-use deliver::mailbox::{Mailbox, Style};
-use nix::unistd::geteuid;
-use std::ffi::OsString;
+use crate::{delivery, ipc, roles};
+use deliver::process::Task;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The running program, whatever became of its file since it was started.
@@ -24,8 +21,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker as `mail_owner`. It has no descriptors but its sockets and this process's output.
-    pub(crate) fn start(owner: Option<Owner>, config_directory: &str) -> io::Result<Worker> {
+    /// Starts a worker as `mail_owner`, to write in these folders only. It has no descriptors but its sockets and this
+    /// process's output.
+    pub(crate) fn start(
+        owner: Option<Owner>,
+        config_directory: &str,
+        folders: [&Path; 2],
+    ) -> io::Result<Worker> {
         let (orders, their_orders) = ipc::pair()?;
         let (requests, their_requests) = ipc::pair()?;
         let mut command = Command::new(THIS_PROGRAM);
@@ -33,94 +35,32 @@ impl Worker {
             .arg0("oxipost-worker")
             .arg(roles::WORKER)
             .arg(config_directory)
+            .args(folders)
             .stdin(Stdio::from(their_orders));
         if let Some(owner) = owner {
             // The uid makes the standard library drop all supplementary groups as well.
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
         }
         let child = command.spawn()?;
-        sys::descriptors::send(&orders, roles::HELLO, &[std::os::fd::AsFd::as_fd(&their_requests)])?;
+        sys::descriptors::send(&orders, roles::HELLO, &[their_requests.as_fd()])?;
         Ok(Worker { child, orders, requests })
     }
 }
 
-/// Starts a process that writes one user's mailbox, and gives the worker's end of the socket to it.
-pub(crate) fn start_mailbox_process(grant: &MailboxGrant) -> Result<(Child, OwnedFd), requests::Refusal> {
-    let failed = |e: io::Error| requests::Refusal {
-        errno: e.raw_os_error().unwrap_or(0),
-        why: format!("starting a mailbox process: {e}"),
-    };
-    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+/// Starts a delivery process, and gives the worker's end of the socket to it.
+///
+/// It begins with this process's rights: only so can it look up what only root may see, and take its owner's.
+pub(crate) fn start_delivery_process(
+    task: &Task,
+    config_directory: &str,
+    files: [BorrowedFd<'_>; 2],
+) -> io::Result<(Child, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let (writer, reader) = ipc::pair()?;
+    // It waits in the socket until the process is there.
+    delivery::charter(&writer, task, theirs.as_fd(), files)?;
     let mut command = Command::new(THIS_PROGRAM);
-    command.arg0("oxipost-mailbox").arg(roles::MAILBOX).args(encode(&grant.mailbox));
-    command.env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-    if geteuid().is_root() {
-        command.uid(grant.uid.as_raw()).gid(grant.gid.as_raw());
-    }
-    let child = command.spawn().map_err(failed)?;
+    command.arg0("oxipost-delivery").arg(roles::DELIVERY).arg(config_directory);
+    let child = command.stdin(Stdio::from(reader)).stdout(Stdio::null()).spawn()?;
     Ok((child, ours.into()))
-}
-
-/// A mailbox as arguments: they hold nothing secret.
-fn encode(mailbox: &Mailbox) -> Vec<OsString> {
-    let locking = &mailbox.locking;
-    let style = match mailbox.style {
-        Style::Maildir => "maildir",
-        Style::Mbox => "mbox",
-    };
-    vec![
-        style.into(),
-        mailbox.path.clone().into(),
-        mailbox.user.clone().into(),
-        mailbox.host.clone().into(),
-        mailbox.size_limit.to_string().into(),
-        format!("{}{}{}", u8::from(locking.dotlock), u8::from(locking.fcntl), u8::from(locking.flock)).into(),
-        locking.attempts.to_string().into(),
-        locking.delay.as_secs().to_string().into(),
-        locking.stale.as_secs().to_string().into(),
-    ]
-}
-
-/// Reads [`encode`]'s arguments back.
-pub(crate) fn decode(args: &[OsString]) -> Option<Mailbox> {
-    let [style, path, rest @ ..] = args else { return None };
-    let rest: Vec<&str> = rest.iter().map(|arg| arg.to_str()).collect::<Option<_>>()?;
-    let [user, host, size_limit, locks, attempts, delay, stale] = rest[..] else { return None };
-    let style = match style.to_str()? {
-        "maildir" => Style::Maildir,
-        "mbox" => Style::Mbox,
-        _ => return None,
-    };
-    let [dotlock, fcntl, flock] = <[u8; 3]>::try_from(locks.as_bytes()).ok()?.map(|b| b == b'1');
-    let secs = |text: &str| text.parse().ok().map(std::time::Duration::from_secs);
-    let locking = deliver::mailbox::Locking {
-        dotlock,
-        fcntl,
-        flock,
-        attempts: attempts.parse().ok()?,
-        delay: secs(delay)?,
-        stale: secs(stale)?,
-    };
-    let (path, user, host) = (path.into(), user.into(), host.into());
-    Some(Mailbox { style, path, user, host, size_limit: size_limit.parse().ok()?, locking })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use deliver::mailbox::Locking;
-
-    #[test]
-    fn mailboxes_travel_as_arguments() {
-        let mailbox = Mailbox {
-            style: Style::Mbox,
-            path: "/var/mail/alice".into(),
-            user: "alice".into(),
-            host: "mail.example.com".into(),
-            size_limit: 51_200_000,
-            locking: Locking { flock: true, fcntl: false, ..Locking::default() },
-        };
-        assert_eq!(decode(&encode(&mailbox)), Some(mailbox));
-        assert_eq!(decode(&["maildir".into()]), None);
-    }
 }

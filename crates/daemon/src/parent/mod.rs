@@ -7,10 +7,10 @@ mod notify;
 mod rights;
 mod settings;
 
-pub(crate) use children::decode as decode_mailbox;
-
+use crate::delivery;
 use crate::ipc::{IpcError, orders, requests};
 use children::Worker;
+use deliver::process::Task;
 use instance::Instance;
 use listeners::Listeners;
 use logger::Logger;
@@ -23,6 +23,7 @@ use params::Diagnostic;
 use requests::{Refusal, Request};
 use settings::Settings;
 use spool::master_lock::{LockError, MasterLock};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub struct Parent {
     log: Logger,
     signals: SignalFd,
     worker: Option<Worker>,
+    /// Delivery processes, by process id.
+    deliveries: HashMap<i32, Task>,
     started: Instant,
     restart_at: Option<Instant>,
     pause: Duration,
@@ -103,6 +106,7 @@ impl Parent {
             log,
             signals,
             worker: None,
+            deliveries: HashMap::new(),
             started: Instant::now(),
             restart_at: None,
             pause: FIRST_PAUSE,
@@ -212,7 +216,7 @@ impl Parent {
         None
     }
 
-    /// Takes the exit statuses of ended children. Mailbox processes end by themselves; a worker is started again.
+    /// Takes the exit statuses of ended children. Delivery processes end by themselves; a worker is started again.
     fn reap(&mut self) -> Option<Step> {
         loop {
             let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -221,6 +225,7 @@ impl Parent {
             };
             let pid = status.pid().map_or(0, |pid| pid.as_raw());
             if self.worker.as_ref().is_none_or(|w| w.child.id() as i32 != pid) {
+                self.note_ended_delivery(pid, &status);
                 continue;
             }
             self.worker = None;
@@ -228,6 +233,24 @@ impl Parent {
                 return Some(Step::Ended);
             }
             self.note_lost_worker(&status);
+        }
+    }
+
+    fn note_ended_delivery(&mut self, pid: i32, status: &WaitStatus) {
+        let Some(task) = self.deliveries.remove(&pid) else { return };
+        match status {
+            WaitStatus::Exited(_, 0) => {}
+            WaitStatus::Exited(_, code) if *code == i32::from(delivery::REFUSED) => {
+                self.log.warning(format_args!("refused to the worker: delivery process for {task}"));
+            }
+            WaitStatus::Exited(_, code) => {
+                self.log.warning(format_args!("delivery process for {task}: exit status {code}"));
+            }
+            WaitStatus::Signaled(_, signal, _) => {
+                let signal = *signal as i32;
+                self.log.warning(format_args!("delivery process for {task}: killed by signal {signal}"));
+            }
+            _ => {}
         }
     }
 
@@ -274,7 +297,8 @@ impl Parent {
     }
 
     fn start_worker(&mut self) -> std::io::Result<()> {
-        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory)?);
+        let folders = [&*self.settings.queue_directory, &*self.settings.data_directory];
+        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory, folders)?);
         self.started = Instant::now();
         self.send_configuration()?;
         self.state = State::Configuring { previous: None };
@@ -378,15 +402,12 @@ impl Parent {
 
     fn serve_request(&mut self) {
         let Some(worker) = &self.worker else { return };
-        let request = match requests::next(&worker.requests) {
-            Ok(request) => request,
+        let granted = match requests::next(&worker.requests) {
+            Ok(request) => self.grant(request),
             Err(IpcError::Gone) => return,
-            Err(e) => {
-                self.log.error(format_args!("a request of the worker: {e}"));
-                return;
-            }
+            Err(e) => Err(Refusal { errno: 0, why: format!("a request: {e}") }),
         };
-        let granted = self.grant(&request);
+        let Some(worker) = &self.worker else { return };
         if let Err(refusal) = &granted
             && refusal.errno == 0
         {
@@ -398,16 +419,23 @@ impl Parent {
         }
     }
 
-    fn grant(&self, request: &Request) -> Result<OwnedFd, Refusal> {
+    fn grant(&mut self, request: Request) -> Result<OwnedFd, Refusal> {
         match request {
-            Request::OpenFile(path) => self.settings.rights.open(path).map(OwnedFd::from),
+            Request::OpenFile(path) => self.settings.rights.open(&path).map(OwnedFd::from),
             Request::OpenLog => self.settings.open_log().map_err(|why| Refusal { errno: 0, why }),
-            Request::MailboxProcess { user } => {
-                let grant = self.settings.rights.mailbox(user).map_err(|why| Refusal { errno: 0, why })?;
-                // Its end is reaped by SIGCHLD; nothing waits for it.
-                children::start_mailbox_process(&grant).map(|(_, socket)| socket)
-            }
+            Request::DeliveryProcess(task) => self.start_delivery(task).map_err(|e| {
+                let errno = e.raw_os_error().unwrap_or(nix::errno::Errno::EIO as i32);
+                Refusal { errno, why: format!("starting a delivery process: {e}") }
+            }),
         }
+    }
+
+    /// Whether the task is one that the configuration has is for the process to find out.
+    fn start_delivery(&mut self, task: Task) -> std::io::Result<OwnedFd> {
+        let files = [self.files.main_cf.as_fd(), self.files.master_cf.as_fd()];
+        let (child, socket) = children::start_delivery_process(&task, &self.config_directory, files)?;
+        self.deliveries.insert(child.id() as i32, task);
+        Ok(socket)
     }
 }
 
@@ -422,18 +450,14 @@ enum Step {
 /// Reads the parent's part, logs warnings, and makes the files to pass on. The error has a line for each mistake.
 fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), String> {
     let mut mistakes = instance.mistakes().to_vec();
-    let master = &instance.view.config().master;
-    mistakes.extend(master.diagnostics());
-    let mut ignored = Vec::new();
-    let daemon_directory = instance.view.get(params::p::daemon_directory, &mut ignored);
-    mistakes.extend(master.unknown_programs(&daemon_directory, params::master_cf::PROGRAMS));
+    mistakes.extend(params::check::whole(&instance.view));
     let settings = Settings::read(&instance.view, &mut mistakes);
     let (fatal, other): (Vec<&Diagnostic>, Vec<&Diagnostic>) = mistakes.iter().partition(|d| d.is_fatal());
-    for diagnostic in other.iter().filter(|d| d.severity == params::Severity::Warning) {
-        log.warning(format_args!("{}", diagnostic.message));
+    for diagnostic in other.iter().filter(|d| d.severity >= params::Severity::Warning) {
+        diagnostic.with_place().lines().for_each(|line| log.warning(format_args!("{line}")));
     }
     if !fatal.is_empty() {
-        return Err(fatal.iter().map(|d| d.message.as_str()).collect::<Vec<_>>().join("\n"));
+        return Err(fatal.iter().map(|d| d.with_place()).collect::<Vec<_>>().join("\n"));
     }
     let files = Files {
         main_cf: memory_file(c"main.cf", instance.main_cf()).map_err(|e| format!("memory file: {e}"))?,
@@ -443,11 +467,15 @@ fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), Strin
     Ok((settings, files))
 }
 
+/// Sealed: the worker has it too, and what it wrote there would be read by processes with more rights.
 fn memory_file(name: &std::ffi::CStr, text: &[u8]) -> std::io::Result<OwnedFd> {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::io::Write;
-    let mut file =
-        std::fs::File::from(nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?);
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = std::fs::File::from(memfd_create(name, flags)?);
     file.write_all(text)?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
     Ok(file.into())
 }
 

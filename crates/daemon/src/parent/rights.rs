@@ -1,40 +1,28 @@
 //! What the worker may ask for: derived from the configuration, never from what the worker says.
 
 use crate::ipc::requests::Refusal;
-use deliver::mailbox::{Locking, Mailbox, Style};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::{Gid, Uid, User, geteuid};
-use params::service::Local;
-use params::{Diagnostic, View, p};
+use params::View;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The files that the configuration names, and how mailboxes are found.
+/// The files that the configuration names.
 pub(crate) struct Rights {
     files: HashSet<PathBuf>,
-    local: Local,
-    host: String,
-}
-
-/// A mailbox, and whose rights its process has.
-pub(crate) struct MailboxGrant {
-    pub mailbox: Mailbox,
-    pub uid: Uid,
-    pub gid: Gid,
 }
 
 /// What a table's file may be called besides its name in the configuration.
 const SUFFIXES: [&str; 4] = ["", ".db", ".lmdb", ".cdb"];
 
 impl Rights {
-    pub(crate) fn read(view: &View, mistakes: &mut Vec<Diagnostic>) -> Rights {
+    pub(crate) fn read(view: &View) -> Rights {
         let files = named_paths(view)
             .flat_map(|path| SUFFIXES.map(|suffix| PathBuf::from(format!("{path}{suffix}"))));
-        Rights { files: files.collect(), local: view.load(mistakes), host: view.get(p::myhostname, mistakes) }
+        Rights { files: files.collect() }
     }
 
     /// Opens a file for reading, if the configuration names it and it is a regular one: anything else may block or have
@@ -58,51 +46,6 @@ impl Rights {
 
     fn may_open(&self, path: &Path) -> bool {
         self.files.contains(path)
-    }
-
-    /// The mailbox of a user. The error says why there is none to be had.
-    pub(crate) fn mailbox(&self, user: &str) -> Result<MailboxGrant, String> {
-        let entry = User::from_name(user).map_err(|e| format!("password file: {e}"))?;
-        let entry = entry.ok_or_else(|| format!("unknown user: \"{user}\""))?;
-        if !geteuid().is_root() && entry.uid != geteuid() {
-            return Err(format!("a mailbox of {user} needs root: this server runs as another user"));
-        }
-        let (path, gid) = self.place(&entry);
-        let style = if path.ends_with('/') { Style::Maildir } else { Style::Mbox };
-        let mailbox = Mailbox {
-            style,
-            path: path.into(),
-            user: entry.name.clone(),
-            host: self.host.clone(),
-            size_limit: self.local.mailbox_size_limit.max(0) as u64,
-            locking: self.locking(),
-        };
-        Ok(MailboxGrant { mailbox, uid: entry.uid, gid })
-    }
-
-    /// `home_mailbox` below the user's home, or a file (or, with a `/` at its end, folders) in `mail_spool_directory`.
-    fn place(&self, user: &User) -> (String, Gid) {
-        if !self.local.home_mailbox.is_empty() {
-            return (format!("{}/{}", user.dir.display(), self.local.home_mailbox), user.gid);
-        }
-        let spool = self.local.mail_spool_directory.trim_end_matches('/');
-        let slash = if self.local.mail_spool_directory.ends_with('/') { "/" } else { "" };
-        let group = std::fs::metadata(spool).ok().filter(|meta| meta.mode() & 0o022 == 0o020);
-        let gid = group.map_or(user.gid, |meta| Gid::from_raw(meta.gid()));
-        (format!("{spool}/{}{slash}", user.name), gid)
-    }
-
-    fn locking(&self) -> Locking {
-        let kinds = &self.local.mailbox_delivery_lock;
-        let has = |kind: &str| kinds.iter().any(|k| k == kind);
-        Locking {
-            dotlock: has("dotlock"),
-            fcntl: has("fcntl"),
-            flock: has("flock"),
-            attempts: self.local.deliver_lock_attempts.max(1) as u32,
-            delay: self.local.deliver_lock_delay,
-            stale: self.local.stale_lock_time,
-        }
     }
 }
 
@@ -141,7 +84,7 @@ mod tests {
     fn rights(main_cf: &str, master_cf: &str) -> Rights {
         let (main, _) = MainCf::parse("main.cf", main_cf.as_bytes());
         let master = MasterCf::parse("master.cf", master_cf.as_bytes());
-        Rights::read(&View::new(Config { main, master, ..Config::default() }), &mut Vec::new())
+        Rights::read(&View::new(Config { main, master, ..Config::default() }))
     }
 
     #[test]
@@ -168,20 +111,5 @@ mod tests {
         {
             assert!(!rights.may_open(Path::new(path)), "{path}");
         }
-    }
-
-    #[test]
-    fn mailboxes() {
-        let own = User::from_uid(geteuid()).expect("readable").expect("this user");
-        let home = rights("home_mailbox = Maildir/\nmailbox_size_limit = 77\n", "");
-        let grant = home.mailbox(&own.name).expect("granted");
-        assert_eq!(grant.mailbox.path, own.dir.join("Maildir/"));
-        assert_eq!((grant.mailbox.style, grant.mailbox.size_limit, grant.uid), (Style::Maildir, 77, own.uid));
-
-        let spool = rights("mail_spool_directory = /nonexistent\n", "").mailbox(&own.name).expect("granted");
-        assert_eq!(spool.mailbox.path, Path::new("/nonexistent").join(&own.name));
-        assert_eq!(spool.mailbox.style, Style::Mbox);
-
-        assert_eq!(home.mailbox("no such user").err().as_deref(), Some("unknown user: \"no such user\""));
     }
 }

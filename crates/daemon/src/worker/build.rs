@@ -71,6 +71,24 @@ impl Build {
         Maps::new(parameter, specs.iter().map(|spec| self.table(spec)).collect())
     }
 
+    /// A table whose word decides where a delivery goes: `$1` counts for nothing in it, since what mail says would end up
+    /// in the answer. A `careful` one may not be somebody else's word either (`proxy:`, tables that anybody could answer for).
+    pub(crate) fn plain_table(
+        &mut self,
+        spec: &str,
+        source_format: SourceFormat,
+        careful: bool,
+    ) -> Arc<dyn Table> {
+        let context = OpenContext {
+            source_format,
+            allow_substitution: false,
+            allow_proxy: !careful,
+            allow_unauthenticated: !careful,
+            ..self.open_context()
+        };
+        tables::open_or_defer(&self.with_type(spec), &context)
+    }
+
     /// `alias_maps`: as other tables, but their source files are aliases(5).
     pub(crate) fn alias_maps(&mut self, specs: &[String]) -> Maps {
         let context = OpenContext { source_format: SourceFormat::Aliases, ..self.open_context() };
@@ -90,8 +108,11 @@ impl Build {
                 Parsed::Name(name) => Pattern::Name(name.clone()),
                 Parsed::Table(spec) => Pattern::Table(self.table(spec)),
                 Parsed::Broken(why) | Parsed::File(why) => Pattern::Broken(why.clone()),
-                // An address range names no domain.
-                Parsed::Network(_) => continue,
+                // Where names are compared an address is one, too; a range names nothing.
+                Parsed::Network(network) => match network.sole_address() {
+                    Some(address) => Pattern::Name(address.to_string()),
+                    None => continue,
+                },
             };
             items.push(Item { matches: item.matches, pattern });
         }

@@ -26,11 +26,3 @@ pub(crate) fn stamp(at: Time) -> String {
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
 }
-
-/// Whether there is such a user.
-pub(crate) fn is_user(name: &str) -> Result<bool, String> {
-    match nix::unistd::User::from_name(name) {
-        Ok(user) => Ok(user.is_some()),
-        Err(e) => Err(format!("user lookup error: {}", e.desc())),
-    }
-}

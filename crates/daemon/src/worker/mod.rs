@@ -2,8 +2,10 @@
 
 mod build;
 mod clock;
+mod local;
 mod queue;
 mod routing;
+mod sandbox;
 mod smtp;
 mod smtpd;
 mod snapshot;
@@ -14,14 +16,15 @@ use crate::ipc::requests::{Asker, Request};
 use crate::ipc::{self, IpcError};
 use crate::roles;
 use build::{Build, Opener};
-use deliver::mailbox::client::MailboxProcesses;
+use deliver::process::client::Processes;
 use instance::Instance;
+use local::ParentStarter;
 use logger::{Logger, Target};
 use net::Resolver;
 use net::listen::Listener;
 use params::{Severity, View, p};
 use qmgr::{Context, Handle, Manager, SystemClock};
-use queue::{Injector, ParentStarter};
+use queue::Injector;
 use snapshot::Snapshot;
 use sockets::Desk;
 use spool::{SegmentSpool, Spool, SpoolError};
@@ -43,11 +46,13 @@ const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(5);
 const PREDECESSOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until the parent says stop, or is gone.
-pub(crate) fn run(config_directory: &str) -> io::Result<()> {
+pub(crate) fn run(config_directory: &str, folders: &[&Path]) -> io::Result<()> {
+    let is_confined = sandbox::confine(folders).map_err(io::Error::other)?;
     let orders = io::stdin().as_fd().try_clone_to_owned()?;
     let asker = Arc::new(Asker::new(take_request_socket(&orders).map_err(io::Error::other)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?;
-    runtime.block_on(Worker { config_directory: config_directory.to_owned(), orders, asker }.serve())
+    let config_directory = config_directory.to_owned();
+    runtime.block_on(Worker { config_directory, orders, asker, is_confined }.serve())
 }
 
 fn take_request_socket(orders: &OwnedFd) -> Result<OwnedFd, IpcError> {
@@ -63,6 +68,7 @@ struct Worker {
     config_directory: String,
     orders: OwnedFd,
     asker: Arc<Asker>,
+    is_confined: bool,
 }
 
 /// A configuration as it came from the parent.
@@ -81,6 +87,9 @@ impl Worker {
             Ok(system) => system,
             Err(why) => return Ok(orders::answer(&self.orders, &Answer::Rejected { generation, why })?),
         };
+        if !self.is_confined {
+            system.log.info(format_args!("this kernel has no landlock: the worker's user alone confines it"));
+        }
         orders::answer(&self.orders, &Answer::Ready { generation })?;
         while let Some(next) = orders.recv().await {
             let generation = next.generation;
@@ -114,20 +123,11 @@ fn next_configuration(orders: &OwnedFd, config_directory: &str) -> io::Result<Op
     match orders::next(orders).map_err(io::Error::other)? {
         Order::Stop => Ok(None),
         Order::Configure { generation, main_cf, master_cf, listeners } => {
-            let (main_cf, master_cf) = (read_all(main_cf)?, read_all(master_cf)?);
+            let (main_cf, master_cf) = (ipc::read_memory_file(main_cf)?, ipc::read_memory_file(master_cf)?);
             let instance = Instance::from_text(config_directory, "worker", main_cf, master_cf);
             Ok(Some(Configuration { generation, view: instance.view, listeners }))
         }
     }
-}
-
-/// A memory file from its beginning, wherever somebody has read to.
-fn read_all(file: OwnedFd) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::from(file);
-    let mut text = vec![0; file.metadata()?.len() as usize];
-    file.read_exact_at(&mut text, 0)?;
-    Ok(text)
 }
 
 /// The running mail system.
@@ -136,7 +136,7 @@ struct System {
     log: Logger,
     spool: Arc<dyn Spool>,
     resolver: Resolver,
-    mailboxes: Arc<MailboxProcesses>,
+    processes: Arc<Processes>,
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
     injector: Arc<Injector>,
@@ -154,11 +154,11 @@ impl System {
         let queue_directory = PathBuf::from(view.get(p::queue_directory, &mut Vec::new()));
         let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log).await?);
         let resolver = Resolver::new(net::resolver::Sources::default());
-        let mailboxes = Arc::new(MailboxProcesses::new(Arc::new(ParentStarter(asker.clone()))));
+        let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
         let parts = snapshot::Parts {
             spool: spool.clone(),
             resolver: resolver.clone(),
-            mailboxes: mailboxes.clone(),
+            processes: processes.clone(),
             queue_directory: queue_directory.clone(),
         };
         let (snapshot, setup) = build_snapshot(&view, &log, &asker, &parts)?;
@@ -186,14 +186,14 @@ impl System {
         let latest = current.clone();
         let pickup = move || read(&latest).pickup.clone();
         tasks.spawn(sockets::run_pickup(pickup, trigger, Duration::from_secs(60)));
-        tasks.spawn(reap_mailbox_processes(mailboxes.clone()));
+        tasks.spawn(reap_delivery_processes(processes.clone()));
         let accepting = HashMap::new();
         let mut system = System {
             asker,
             log,
             spool,
             resolver,
-            mailboxes,
+            processes,
             qmgr,
             manager,
             injector,
@@ -211,7 +211,7 @@ impl System {
         let parts = snapshot::Parts {
             spool: self.spool.clone(),
             resolver: self.resolver.clone(),
-            mailboxes: self.mailboxes.clone(),
+            processes: self.processes.clone(),
             queue_directory,
         };
         let (snapshot, setup) = build_snapshot(&next.view, &self.log, &self.asker, &parts)?;
@@ -221,7 +221,7 @@ impl System {
         self.injector.replace(snapshot.enqueue.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.qmgr.reload(setup);
-        self.mailboxes.forget();
+        self.processes.forget();
         self.accept_on(next.listeners)
     }
 
@@ -298,10 +298,10 @@ fn next_number() -> u32 {
     (std::process::id().wrapping_add(1 + NUMBER.fetch_add(1, Ordering::Relaxed))) % (1 << 22)
 }
 
-async fn reap_mailbox_processes(mailboxes: Arc<MailboxProcesses>) {
+async fn reap_delivery_processes(processes: Arc<Processes>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        mailboxes.reap();
+        processes.reap();
     }
 }
 
@@ -315,11 +315,11 @@ fn build_snapshot(
     let built = Snapshot::build(&mut build, parts);
     let (fatal, other): (Vec<_>, Vec<_>) = build.mistakes.iter().partition(|d| d.is_fatal());
     for diagnostic in other.iter().filter(|d| d.severity >= Severity::Warning) {
-        log.warning(format_args!("{}", diagnostic.message));
+        diagnostic.with_place().lines().for_each(|line| log.warning(format_args!("{line}")));
     }
     match fatal.is_empty() {
         true => Ok(built),
-        false => Err(fatal.iter().map(|d| d.message.as_str()).collect::<Vec<_>>().join("\n")),
+        false => Err(fatal.iter().map(|d| d.with_place()).collect::<Vec<_>>().join("\n")),
     }
 }
 

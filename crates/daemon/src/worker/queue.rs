@@ -2,11 +2,11 @@
 
 use super::build::Build;
 use super::clock;
+use super::local::{self, Shared};
 use super::smtp;
 use super::snapshot::Parts;
 use bytes::Bytes;
-use deliver::local::LocalAgent;
-use deliver::mailbox::client::{MailboxProcesses, Starter};
+use deliver::Transports;
 use deliver::verdicts::{DiscardAgent, ErrorAgent};
 use intake::cleanup::{Incoming, Options, Received};
 use intake::enqueue::{self, Entry};
@@ -22,8 +22,11 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What a reload replaces in the queue manager.
-pub(super) fn setup(build: &mut Build, router: &Router, parts: &Parts) -> Setup {
-    let transports = transports(build, parts);
+pub(super) fn setup(build: &mut Build, router: &Router, enqueue: &enqueue::Context, parts: &Parts) -> Setup {
+    let passed_on = Arc::new(Transports::default());
+    let shared = Shared { router, enqueue, transports: &passed_on, parts };
+    let transports = transports(build, &shared);
+    passed_on.set(transports.iter().map(|(name, t)| (name.clone(), t.agent.clone(), t.log.clone())));
     let template_file = build.view.get(p::bounce_template_file, &mut build.mistakes);
     let template = match template_file.is_empty() {
         true => None,
@@ -41,14 +44,17 @@ pub(super) fn setup(build: &mut Build, router: &Router, parts: &Parts) -> Setup 
     Setup { settings, notices, resolve: Arc::new(Resolver(router.clone())), transports }
 }
 
-fn transports(build: &mut Build, parts: &Parts) -> HashMap<String, Transport> {
+fn transports(build: &mut Build, shared: &Shared<'_>) -> HashMap<String, Transport> {
+    let parts = shared.parts;
     let lines = build.view.config().master.services.clone();
     let mut transports = HashMap::new();
     for line in lines.iter().filter(|line| line.kind == ServiceKind::Unix) {
         let agent: Option<Arc<dyn Agent>> = match line.program() {
             "error" => Some(Arc::new(ErrorAgent { now: clock::now, defers: line.name() == "retry" })),
             "discard" => Some(Arc::new(DiscardAgent { now: clock::now })),
-            "local" => Some(local_agent(build, line, &parts.mailboxes)),
+            "local" => Some(build.for_service(line, |build| local::local_agent(build, line, shared))),
+            "virtual" => Some(build.for_service(line, |build| local::virtual_agent(build, line, parts))),
+            "pipe" => Some(build.for_service(line, |build| local::pipe_agent(build, line, parts))),
             "smtp" | "lmtp" => {
                 Some(Arc::new(build.for_service(line, |build| smtp::agent(build, line, parts))))
             }
@@ -72,43 +78,6 @@ fn transport(build: &mut Build, line: &params::Service, agent: Arc<dyn Agent>) -
         log: build.service_log(line.program()),
         soft_bounce: build.view.get(p::soft_bounce, &mut build.mistakes),
     })
-}
-
-fn local_agent(
-    build: &mut Build,
-    line: &params::Service,
-    mailboxes: &Arc<MailboxProcesses>,
-) -> Arc<dyn Agent> {
-    build.for_service(line, |build| {
-        let l: params::service::Local = build.load();
-        let agent: Arc<dyn Agent> = Arc::new(LocalAgent {
-            mailboxes: mailboxes.clone(),
-            recipient_delimiter: mail::keys::Extensions {
-                owner_request_special: l.owner_request_special,
-                ..mail::keys::Extensions::new(l.recipient_delimiter.clone())
-            },
-            prepends_delivered_to: l.prepend_delivered_header.iter().any(|place| place == "file"),
-            now: clock::now,
-            is_user: clock::is_user,
-        });
-        agent
-    })
-}
-
-/// Asks the parent for mailbox processes.
-pub(super) struct ParentStarter(pub(super) Arc<crate::ipc::requests::Asker>);
-
-impl Starter for ParentStarter {
-    fn start(&self, user: &str) -> Result<std::os::fd::OwnedFd, deliver::mailbox::Failure> {
-        let failed =
-            |reason: String| deliver::mailbox::Failure { status: mail::DsnStatus::new(4, 3, 0), reason };
-        let request = crate::ipc::requests::Request::MailboxProcess { user: user.to_owned() };
-        match self.0.ask(&request) {
-            Ok(Ok(socket)) => Ok(socket),
-            Ok(Err(refusal)) => Err(failed(refusal.why)),
-            Err(e) => Err(failed(e.to_string())),
-        }
-    }
 }
 
 /// Routes as trivial-rewrite does.

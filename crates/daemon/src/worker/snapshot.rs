@@ -2,7 +2,7 @@
 
 use super::build::Build;
 use super::{clock, queue, routing, smtpd};
-use deliver::mailbox::client::MailboxProcesses;
+use deliver::process::client::Processes;
 use intake::enqueue;
 use intake::pickup::Pickup;
 use intake::smtpd::Service;
@@ -27,7 +27,8 @@ pub(super) struct Snapshot {
 pub(super) struct Parts {
     pub(super) spool: Arc<dyn Spool>,
     pub(super) resolver: Resolver,
-    pub(super) mailboxes: Arc<MailboxProcesses>,
+    /// Delivery processes.
+    pub(super) processes: Arc<Processes>,
     pub(super) queue_directory: PathBuf,
 }
 
@@ -50,7 +51,7 @@ impl Snapshot {
             }
         }
         let pickup = Arc::new((pickup(build, parts), enqueue.clone()));
-        let setup = queue::setup(build, &router, parts);
+        let setup = queue::setup(build, &router, &enqueue, parts);
         (Snapshot { enqueue, pickup, smtpd: services, limits }, setup)
     }
 

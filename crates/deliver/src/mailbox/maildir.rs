@@ -1,33 +1,57 @@
 //! Maildir: write to `tmp`, sync, move to `new`, sync the folder. No lock, and no reader sees half a message.
 
-use super::convert::LineConverter;
-use super::{Failure, MAILBOX, Mailbox, Prelude, SYSTEM};
+use super::Mailbox;
+use crate::copy::{CopyError, Form, Prelude, copy};
+use crate::failure::{Failure, SYSTEM, strerror};
+use nix::errno::Errno;
+use nix::unistd::{getegid, geteuid};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What is read of the content at once.
-const CHUNK_SIZE: usize = 64 * 1024;
-
-pub(super) fn deliver(mailbox: &Mailbox, prelude: &Prelude, content: &mut dyn Read) -> Result<(), Failure> {
-    place(mailbox, prelude, content)
+pub(super) fn deliver(
+    mailbox: &Mailbox,
+    prelude: &Prelude,
+    content: &mut dyn Read,
+    warnings: &mut Vec<String>,
+) -> Result<(), Failure> {
+    place(mailbox, prelude, content, warnings)
         .map_err(|f| f.with_reason(|reason| format!("maildir delivery failed: {reason}")))
 }
 
-fn place(mailbox: &Mailbox, prelude: &Prelude, content: &mut dyn Read) -> Result<(), Failure> {
+fn place(
+    mailbox: &Mailbox,
+    prelude: &Prelude,
+    content: &mut dyn Read,
+    warnings: &mut Vec<String>,
+) -> Result<(), Failure> {
     let temporary = mailbox.path.join("tmp").join(temporary_name(mailbox, prelude));
-    let mut file = create(&temporary).map_err(|e| Failure::new(&e, MAILBOX, &create_text(&temporary)))?;
+    let mut file = create(&temporary).map_err(|e| not_created(mailbox, &temporary, &e, warnings))?;
     let placed = write(mailbox, prelude, content, &mut file).and_then(|()| {
-        let name = final_name(mailbox, prelude, &file)?;
-        publish(&temporary, &mailbox.path.join("new").join(name))
+        let path = mailbox.path.join("new").join(final_name(mailbox, prelude, &file)?);
+        publish(&temporary, &path).map_err(|e| not_created(mailbox, &path, &e, warnings))
     });
     if placed.is_err() {
         // A leftover in tmp is allowed, and readers clear it away after some days; the failure is what must be told.
         let _ = std::fs::remove_file(&temporary);
     }
     placed
+}
+
+fn not_created(mailbox: &Mailbox, path: &Path, error: &io::Error, warnings: &mut Vec<String>) -> Failure {
+    let what = format!("create maildir file {}", path.display());
+    if error.raw_os_error() == Some(Errno::EACCES as i32) {
+        let why = strerror(error);
+        warnings.push(format!(
+            "maildir access problem for UID/GID={}/{}: {what}: {why}",
+            geteuid(),
+            getegid()
+        ));
+        warnings.push("perhaps you need to create the maildirs in advance".into());
+    }
+    Failure::of_error(error, mailbox.own_status(), &what)
 }
 
 /// Seconds, process, a counter within the process, host: no other delivery has the same.
@@ -39,7 +63,7 @@ fn temporary_name(mailbox: &Mailbox, prelude: &Prelude) -> String {
 
 /// Postfix's name: seconds, device and inode in hex, microseconds, host.
 fn final_name(mailbox: &Mailbox, prelude: &Prelude, file: &File) -> Result<String, Failure> {
-    let meta = file.metadata().map_err(|e| Failure::new(&e, SYSTEM, "error writing message"))?;
+    let meta = file.metadata().map_err(|e| Failure::of_error(&e, SYSTEM, "error writing message"))?;
     let (secs, micros) = (prelude.now.secs(), prelude.now.subsec_micros());
     Ok(format!("{secs}.V{:x}I{:x}M{micros}.{}", meta.dev(), meta.ino(), mailbox.host))
 }
@@ -61,56 +85,43 @@ fn make_folder(file: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-fn create_text(path: &Path) -> String {
-    format!("create maildir file {}", path.display())
-}
-
 fn write(
     mailbox: &Mailbox,
     prelude: &Prelude,
     content: &mut dyn Read,
     file: &mut File,
 ) -> Result<(), Failure> {
-    let writing = |e: io::Error| Failure::new(&e, SYSTEM, "error writing message");
-    let mut converter = LineConverter::new(false);
-    let mut out = prelude.header();
-    let mut chunk = vec![0; CHUNK_SIZE];
-    let mut written = 0u64;
-    loop {
-        let n = content.read(&mut chunk).map_err(|e| Failure::new(&e, SYSTEM, "error reading message"))?;
-        if n == 0 {
-            converter.finish(&mut out);
-        } else {
-            converter.convert(&chunk[..n], &mut out);
-        }
-        written += out.len() as u64;
+    let form = Form { delivered_to: mailbox.has_delivered_to, ..Form::maildir() };
+    let mut written = 0;
+    let copied = copy(&form, prelude, content, |piece| {
+        written += piece.len() as u64;
         if mailbox.size_limit > 0 && written > mailbox.size_limit {
-            return Err(writing(nix::errno::Errno::EFBIG.into()));
+            return Err(Errno::EFBIG.into());
         }
-        file.write_all(&out).map_err(writing)?;
-        out.clear();
-        if n == 0 {
-            return file.sync_all().map_err(writing);
-        }
-    }
+        file.write_all(piece)
+    });
+    copied.map_err(|e| match e {
+        CopyError::Read(e) => Failure::of_copying(&e, "error reading message"),
+        CopyError::Write(e) => Failure::of_copying(&e, "error writing message"),
+    })?;
+    file.sync_all().map_err(|e| Failure::of_copying(&e, "error writing message"))
 }
 
 /// Moves the finished file where readers look. `link` rather than `rename`, so that nothing is ever overwritten.
-fn publish(temporary: &Path, path: &Path) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::new(&e, MAILBOX, &create_text(path));
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     match std::fs::hard_link(temporary, path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            make_folder(path).map_err(failed)?;
             let maildir: PathBuf = temporary.ancestors().nth(2).unwrap_or(temporary).into();
-            make_folder(&maildir.join("cur/x")).map_err(failed)?;
-            std::fs::hard_link(temporary, path).map_err(failed)?;
-            sync_folder(&maildir).map_err(failed)?;
+            make_folder(&maildir.join("cur/x"))?;
+            make_folder(path)?;
+            std::fs::hard_link(temporary, path)?;
+            sync_folder(&maildir)?;
         }
-        result => result.map_err(failed)?,
+        result => result?,
     }
     // The message is in `new`: a name left in `tmp` is only untidy.
     let _ = std::fs::remove_file(temporary);
-    sync_folder(path.parent().unwrap_or(path)).map_err(failed)
+    sync_folder(path.parent().unwrap_or(path))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -119,19 +130,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Locking, Style, deliver};
+    use super::super::{Owner, Style, test_mailbox};
     use super::*;
-
-    fn mailbox(path: &Path) -> Mailbox {
-        Mailbox {
-            style: Style::Maildir,
-            path: path.join("Maildir"),
-            user: "alice".into(),
-            host: "mail.example.com".into(),
-            size_limit: 0,
-            locking: Locking::default(),
-        }
-    }
 
     fn files(folder: &Path) -> Vec<PathBuf> {
         std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect()
@@ -145,8 +145,10 @@ mod tests {
             now: mail::Time::from_micros(1_795_569_621_405_683),
             ..Prelude::default()
         };
-        let said = deliver(&mailbox(home.path()), &prelude, &mut &b"Subject: x\r\n\r\nFrom me\r\n"[..]);
-        assert_eq!(said, Ok("delivered to maildir"));
+        let mailbox = test_mailbox(Style::Maildir, home.path().join("Maildir"));
+        let mut content = &b"Subject: x\r\n\r\nFrom me\r\n"[..];
+        let said = mailbox.deliver(&prelude, &mut content, &mut Vec::new());
+        assert_eq!(said.as_deref(), Ok("delivered to maildir"));
         let maildir = home.path().join("Maildir");
         assert!(files(&maildir.join("tmp")).is_empty() && files(&maildir.join("cur")).is_empty());
         let new = files(&maildir.join("new"));
@@ -159,8 +161,10 @@ mod tests {
     #[test]
     fn too_large_leaves_nothing() {
         let home = tempfile::tempdir().expect("a folder");
-        let small = Mailbox { size_limit: 30, ..mailbox(home.path()) };
-        let failure = deliver(&small, &Prelude::default(), &mut &[b'x'; 100][..]).expect_err("too large");
+        let small = Mailbox { size_limit: 30, ..test_mailbox(Style::Maildir, home.path().join("Maildir")) };
+        let failure = small
+            .deliver(&Prelude::default(), &mut &[b'x'; 100][..], &mut Vec::new())
+            .expect_err("too large");
         assert_eq!(failure.reason, "maildir delivery failed: error writing message: File too large");
         assert_eq!(failure.status.to_string(), "5.2.2");
         assert!(files(&home.path().join("Maildir/tmp")).is_empty());
@@ -168,12 +172,35 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_made_says_so() {
-        let mailbox = Mailbox { path: "/dev/null/Maildir".into(), ..mailbox(Path::new("/")) };
-        let failure = deliver(&mailbox, &Prelude::default(), &mut &b""[..]).expect_err("no folder");
-        assert!(
-            failure.reason.starts_with("maildir delivery failed: create maildir file /dev/null/Maildir/tmp/")
+        for (owner, status) in
+            [(Owner::User("alice".into()), "5.2.0"), (Owner::Virtual("a@b".into()), "4.2.0")]
+        {
+            let mailbox = Mailbox { owner, ..test_mailbox(Style::Maildir, "/dev/null/Maildir".into()) };
+            let failure =
+                mailbox.deliver(&Prelude::default(), &mut &b""[..], &mut Vec::new()).expect_err("no folder");
+            let reason = failure.reason;
+            assert!(
+                reason.starts_with("maildir delivery failed: create maildir file /dev/null/Maildir/tmp/")
+            );
+            assert!(reason.ends_with(": Not a directory"), "{reason}");
+            assert_eq!(failure.status.to_string(), status);
+        }
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_warned_of() {
+        let mailbox = test_mailbox(Style::Maildir, "/x".into());
+        let mut warnings = Vec::new();
+        let failure = not_created(&mailbox, Path::new("/x/tmp/y"), &Errno::EACCES.into(), &mut warnings);
+        assert_eq!(failure.reason, "create maildir file /x/tmp/y: Permission denied");
+        let (uid, gid) = (geteuid(), getegid());
+        let problem = "create maildir file /x/tmp/y: Permission denied";
+        assert_eq!(
+            warnings,
+            [
+                format!("maildir access problem for UID/GID={uid}/{gid}: {problem}"),
+                "perhaps you need to create the maildirs in advance".into()
+            ]
         );
-        assert!(failure.reason.ends_with(": Not a directory"), "{}", failure.reason);
-        assert_eq!(failure.status.to_string(), "5.2.0");
     }
 }

@@ -2,11 +2,11 @@
 
 use super::SmtpAgent;
 use super::connections::{Address, Endpoint, Kept, Owner};
-use super::content::Source;
 use super::recipients::{Recipients, Via};
 use super::session::{Approach, Refused, Target, is_lost};
 use super::tls::Wish;
 use super::wire::Line;
+use crate::content::Chunks;
 use mail::DsnStatus;
 use net::dial::DialError;
 use net::idle::Reusable;
@@ -350,7 +350,7 @@ impl<'a> Delivery<'a> {
             client: attributes.as_ref(),
             verify: (self.job.purpose == Purpose::Probe).then_some(settings.address_verify_target),
         };
-        let mut content = Source::new(&self.job.message.content);
+        let mut content = Chunks::new(&self.job.message.content);
         let recipients = &mut self.recipients;
         let mut report = |at: usize, result| recipients.decide(order[at], result, &via, is_last);
         let outcome = client.deliver(&message, &mut content, &mut report).await;

@@ -4,7 +4,6 @@
 //! [`session`] makes a connection ready for mail: greeting, TLS, login; [`connections`] keeps it for the next message.
 
 mod connections;
-mod content;
 mod delivery;
 mod login;
 mod recipients;

@@ -116,12 +116,12 @@ impl<'a> Recipients<'a> {
             None => (self.begun.elapsed(), Duration::ZERO),
         };
         self.job.reports.report(Report {
-            outcome,
             relay: via.relay.clone(),
             connection_use: via.uses,
             setup,
             transfer,
             success: via.success,
+            ..Report::new(outcome)
         });
     }
 }

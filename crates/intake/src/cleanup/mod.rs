@@ -82,9 +82,12 @@ impl Options {
     /// For mail that comes through `sendmail`.
     pub const LOCAL: Options =
         Options { map_addresses: true, add_bcc: true, bounces: true, autodetect_smtputf8: true };
-    /// For notices and forwarded mail.
+    /// For notices.
     pub const INTERNAL: Options =
         Options { map_addresses: true, add_bcc: false, bounces: false, autodetect_smtputf8: false };
+    /// For mail that local delivery passes on.
+    pub const FORWARDED: Options =
+        Options { map_addresses: true, add_bcc: false, bounces: true, autodetect_smtputf8: false };
 }
 
 /// Content on its way out: `made`, then `passed`.

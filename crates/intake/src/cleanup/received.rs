@@ -15,6 +15,8 @@ pub enum Received {
     Local { uid: u32 },
     /// Made by the mail system. Date: comes with it.
     Internal,
+    /// Passed on by local delivery, with a Delivered-To: header of this value.
+    Forwarded { delivered_to: Option<Vec<u8>> },
 }
 
 /// Writes what goes before the content: prepended headers and Received:.
@@ -37,6 +39,13 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
             line(format!("Received: by {name} ({mail_name})").as_bytes());
             line(format!("\tid {id}; {date}").as_bytes());
             line(format!("Date: {date}").as_bytes());
+        }
+        Received::Forwarded { delivered_to } => {
+            line(format!("Received: by {name} ({mail_name})").as_bytes());
+            line(format!("\tid {id}; {date}").as_bytes());
+            if let Some(address) = delivered_to {
+                line(&[b"Delivered-To: ", &address[..]].concat());
+            }
         }
     }
     out
@@ -175,6 +184,10 @@ mod tests {
         assert_eq!(
             header(Received::Internal, |_, _| {}),
             "Received: by mail.example.com (Postfix)\r\n\tid 9E1C3B4; DATE\r\nDate: DATE\r\n"
+        );
+        assert_eq!(
+            header(Received::Forwarded { delivered_to: Some(b"a@example.com".to_vec()) }, |_, _| {}),
+            "Received: by mail.example.com (Postfix)\r\n\tid 9E1C3B4; DATE\r\nDelivered-To: a@example.com\r\n"
         );
     }
 }

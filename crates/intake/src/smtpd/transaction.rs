@@ -46,10 +46,8 @@ impl Transaction {
     }
 
     pub(super) fn add(&mut self, rcpt: Rcpt) {
-        let given = || {
-            let kind = if rcpt.written.is_ascii() { "rfc822" } else { "utf-8" };
-            Bytes::from([kind.as_bytes(), b";", &xtext::encode(&rcpt.written)].concat())
-        };
+        // Postfix: of this kind even if it is not ASCII.
+        let given = || Bytes::from([b"rfc822;", &xtext::encode(&rcpt.written)[..]].concat());
         let orcpt = Some(rcpt.orcpt.clone().unwrap_or_else(given));
         self.recipients.push(Recipient {
             address: rcpt.recipient,

@@ -144,7 +144,13 @@ impl Pass {
     }
 
     /// Files what became of a recipient, or of a member of one.
-    pub(super) fn file(&mut self, entry: Entry, recipient: &Recipient, curiosity: Curiosity) {
+    pub(super) fn file(
+        &mut self,
+        entry: Entry,
+        recipient: &Recipient,
+        is_member: bool,
+        curiosity: Curiosity,
+    ) {
         match curiosity.trace {
             Trace::ServerProbe => return,
             Trace::UserProbe => return self.traced.push(entry),
@@ -154,16 +160,17 @@ impl Pass {
         match entry.outcome.fate {
             Fate::Deferred => self.deferred.push(entry),
             Fate::Bounced => self.bounced.push(entry),
-            Fate::Sent if curiosity.wants(&entry, recipient) => self.succeeded.push(entry),
+            Fate::Sent if curiosity.wants(&entry, recipient, is_member) => self.succeeded.push(entry),
             Fate::Sent => {}
         }
     }
 }
 
 impl Curiosity {
-    fn wants(self, entry: &Entry, recipient: &Recipient) -> bool {
+    /// RFC 3461 5.2.7: of a recipient that was expanded its expansion is reported, not what became of members.
+    fn wants(self, entry: &Entry, recipient: &Recipient, is_member: bool) -> bool {
         let notify = recipient.notify;
-        notify.has(mail::Notify::SUCCESS) && entry.success != Success::Delegated
+        notify.has(mail::Notify::SUCCESS) && entry.success != Success::Delegated && !is_member
             || self.is_delay_cleared && notify.wants_delay()
     }
 }
@@ -178,12 +185,8 @@ fn untold(stored: &Stored) -> Vec<Entry> {
     let recipients = &stored.envelope.recipients;
     outcomes
         .filter_map(|outcome| {
-            Some(Entry {
-                address: recipients.get(outcome.recipient as usize)?.address.clone(),
-                outcome: outcome.clone(),
-                relay: "none".into(),
-                success: Success::Delivered,
-            })
+            let address = recipients.get(outcome.recipient as usize)?.address.clone();
+            Some(Entry::new(address, outcome.clone(), "none", Success::Delivered))
         })
         .collect()
 }

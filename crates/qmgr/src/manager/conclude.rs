@@ -136,8 +136,14 @@ impl Telling {
         false
     }
 
-    /// To whom failures go: the sender, or for VERP a sender for each recipient.
+    /// To whom failures go: the sender, or for VERP a sender for each recipient; each of a list's to its owner.
     fn returns(&self, entries: &[Entry]) -> Vec<(Address, Vec<Entry>)> {
+        let (of_lists, others): (Vec<_>, Vec<_>) = entries.iter().partition(|e| e.return_to.is_some());
+        let owners = of_lists.into_iter().filter_map(|e| Some((e.return_to.clone()?, vec![e.clone()])));
+        owners.chain(self.returns_to_sender(others)).collect()
+    }
+
+    fn returns_to_sender(&self, entries: Vec<&Entry>) -> Vec<(Address, Vec<Entry>)> {
         let sender = &self.stored.envelope.sender;
         let delimiters =
             extra(&self.stored, "verp_delims").filter(|_| !self.setup.notices.disable_verp_bounces);
@@ -148,10 +154,10 @@ impl Telling {
                 .map(|entry| {
                     let recipient = &self.stored.envelope.recipients[entry.outcome.recipient as usize];
                     let original = recipient.original.as_ref().unwrap_or(&recipient.address);
-                    (verp_sender(sender, delimiters, original), vec![entry.clone()])
+                    (verp_sender(sender, delimiters, original), vec![(*entry).clone()])
                 })
                 .collect(),
-            _ => vec![(sender.clone(), entries.to_vec())],
+            _ => vec![(sender.clone(), entries.into_iter().cloned().collect())],
         }
     }
 

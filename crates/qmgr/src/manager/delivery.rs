@@ -4,9 +4,9 @@ use super::Event;
 use super::active::{Curiosity, Pass, Trace};
 use crate::notice::Entry;
 use crate::scheduler::{EntryKey, Feeling, Suspension};
-use crate::{Agent, Clock, Job, JobRecipient, Probed, Report, Reporter, Success, Verdict};
+use crate::{Agent, Clock, Expanded, Job, JobRecipient, Member, Probed, Report, Reporter, Success, Verdict};
 use logger::Logger;
-use mail::{Address, DsnStatus, Fate, Outcome, Time};
+use mail::{Address, DsnStatus, Fate, Notify, Outcome, Time};
 use maillog::{Delays, Delivery as Line};
 use spool::{Spool, Stored};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,7 +93,7 @@ impl Delivery {
                 at: now,
             };
             let report = Report { transfer: now.since(self.filing.started), ..Report::new(outcome) };
-            self.filing.file(&mut state.pass, recipient.address, report, Whose::Recipient);
+            self.filing.file(&mut state.pass, Subject::Recipient(recipient.address), report);
         }
         std::mem::take(&mut state.pass)
     }
@@ -115,26 +115,35 @@ impl Reporter for Delivery {
     fn report(&self, report: Report) {
         let mut state = self.lock();
         if let Some(recipient) = state.take(report.outcome.recipient) {
-            self.filing.file(&mut state.pass, recipient.address, report, Whose::Recipient);
+            self.filing.file(&mut state.pass, Subject::Recipient(recipient.address), report);
         }
     }
 
-    fn report_member(&self, member: Address, report: Report) {
+    fn report_member(&self, member: Member, report: Report) -> Fate {
         let mut state = self.lock();
-        if state.open.iter().any(|r| r.index == report.outcome.recipient) {
-            self.filing.file(&mut state.pass, member, report, Whose::Member);
+        match state.open.iter().any(|r| r.index == report.outcome.recipient) {
+            true => self.filing.file(&mut state.pass, Subject::Member(member), report),
+            false => report.outcome.fate,
         }
     }
 
-    fn settle(&self, outcome: Outcome) {
+    fn settle(&self, outcome: Outcome, expanded: Option<Expanded>) {
         let mut state = self.lock();
         let Some(recipient) = state.take(outcome.recipient) else { return };
         self.filing.record(&outcome);
         // Members that bounced or succeeded are filed already; a deferral is the recipient's own.
         let is_filed = state.pass.deferred.iter().any(|e| e.outcome.recipient == recipient.index);
         if outcome.fate == Fate::Deferred && !is_filed {
-            let (relay, success) = ("local".into(), Success::Delivered);
-            state.pass.deferred.push(Entry { address: recipient.address, outcome, relay, success });
+            state.pass.deferred.push(Entry::new(recipient.address, outcome, "local", Success::Delivered));
+        } else if let Some(Expanded { address, success }) = expanded {
+            let outcome = Outcome {
+                fate: Fate::Sent,
+                status: DsnStatus::new(2, 0, 0),
+                reason: "alias expanded".into(),
+                diagnostic: None,
+                ..outcome
+            };
+            self.filing.file_success(&mut state.pass, Entry::new(address, outcome, "local", success));
         }
     }
 }
@@ -152,17 +161,42 @@ pub(super) struct Filing {
     pub(super) curiosity: Curiosity,
 }
 
-/// Whether a report is about a recipient of the message, or about one of the addresses that one was expanded to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    Recipient,
-    Member,
+/// What a report is about: a recipient of the message, or one of the addresses that one was expanded to.
+pub(super) enum Subject {
+    Recipient(Address),
+    Member(Member),
+}
+
+impl Subject {
+    fn address(&self) -> &Address {
+        match self {
+            Subject::Recipient(address) => address,
+            Subject::Member(member) => &member.address,
+        }
+    }
+
+    fn is_member(&self) -> bool {
+        matches!(self, Subject::Member(_))
+    }
+
+    fn is_of_list(&self) -> bool {
+        matches!(self, Subject::Member(member) if member.is_of_list)
+    }
+
+    fn into_entry(self, outcome: Outcome, relay: &str, success: Success) -> Entry {
+        match self {
+            Subject::Recipient(address) => Entry::new(address, outcome, relay, success),
+            Subject::Member(Member { address, is_of_list, return_to }) => {
+                Entry { is_of_list, return_to, ..Entry::new(address, outcome, relay, success) }
+            }
+        }
+    }
 }
 
 impl Filing {
-    /// Records, logs and files; in this order.
-    pub(super) fn file(&self, pass: &mut Pass, address: Address, report: Report, whose: Whose) {
-        let Report { mut outcome, relay, connection_use, setup, transfer, success } = report;
+    /// Records, logs and files; in this order. Gives the fate under which it is filed.
+    pub(super) fn file(&self, pass: &mut Pass, subject: Subject, report: Report) -> Fate {
+        let Report { mut outcome, relay, connection_use, setup, transfer, success, log } = report;
         let trace = self.curiosity.trace;
         let is_softened = self.soft_bounce && outcome.fate == Fate::Bounced && !trace.is_probe();
         if is_softened {
@@ -170,18 +204,18 @@ impl Filing {
             outcome.status = outcome.status.with_class(4);
         }
         outcome.status = fitting(outcome.status, outcome.fate);
-        if whose == Whose::Recipient {
+        if !subject.is_member() {
             self.record(&outcome);
         }
         let recipient = &self.stored.envelope.recipients[outcome.recipient as usize];
         let original = recipient.original.as_ref().unwrap_or(&recipient.address);
         if let Some(probed) = self.probed.as_ref().filter(|_| trace == Trace::ServerProbe) {
-            tell_probed(&**probed, &address, original, &outcome);
+            tell_probed(&**probed, subject.address(), original, &outcome);
         }
-        self.log.event(&Line {
+        log.as_ref().unwrap_or(&self.log).event(&Line {
             id: self.stored.id,
-            to: &address,
-            original: Some(original),
+            to: subject.address(),
+            original: Some(original).filter(|_| !subject.is_of_list()),
             relay: &relay,
             connection_use,
             delays: Delays {
@@ -194,7 +228,18 @@ impl Filing {
             status: if is_softened { "SOFTBOUNCE" } else { status_word(outcome.fate, trace) },
             text: &outcome.reason,
         });
-        pass.file(Entry { address, outcome, relay, success }, recipient, self.curiosity);
+        let fate = if trace.is_probe() { Fate::Sent } else { outcome.fate };
+        let is_member = subject.is_member();
+        pass.file(subject.into_entry(outcome, &relay, success), recipient, is_member, self.curiosity);
+        fate
+    }
+
+    /// Files what a sender is told who wants reports of success.
+    fn file_success(&self, pass: &mut Pass, entry: Entry) {
+        let recipient = &self.stored.envelope.recipients[entry.outcome.recipient as usize];
+        if recipient.notify.has(Notify::SUCCESS) && !self.curiosity.trace.is_probe() {
+            pass.succeeded.push(entry);
+        }
     }
 
     /// A probe is over when it was made: it is not repeated.

@@ -2,7 +2,7 @@
 
 use super::active::{Active, Curiosity, Pass, Trace};
 use super::conclude::{self, Announcement, End, Telling};
-use super::delivery::{self, Delivery, Ending, Filing, Whose};
+use super::delivery::{self, Delivery, Ending, Filing, Subject};
 use super::routing::{self, Placed, Routed, shortcut, verp_sender};
 use super::{Event, Flush, Manager};
 use crate::scheduler::{Dropped, EntryKey, Feeling, MessageKey, Selected, Suspension};
@@ -233,7 +233,7 @@ impl Manager {
             Outcome { recipient: index, fate, status, reason, remote_mta: None, diagnostic: None, at: now };
         let log = if fate == Fate::Sent { &self.context.qmgr_log } else { &self.context.error_log };
         let filing = self.filing(&self.active[key], log, now);
-        filing.file(&mut self.active[key].pass, address, Report::new(outcome), Whose::Recipient);
+        filing.file(&mut self.active[key].pass, Subject::Recipient(address), Report::new(outcome));
         self.release_recipients(key, 1);
     }
 
@@ -289,8 +289,8 @@ impl Manager {
             let address = stored.envelope.recipients[index as usize].address.clone();
             match stored.outcomes[index as usize].clone() {
                 Some(outcome) => {
-                    let (relay, success) = ("none".into(), crate::Success::Delivered);
-                    let entry = crate::notice::Entry { address, outcome, relay, success };
+                    let entry =
+                        crate::notice::Entry::new(address, outcome, "none", crate::Success::Delivered);
                     self.active[key].pass.deferred.push(entry);
                     self.release_recipients(key, 1);
                 }

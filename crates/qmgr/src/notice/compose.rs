@@ -177,7 +177,9 @@ impl Report<'_> {
             out,
             format_args!("\r\nFinal-Recipient: {}; {}", self.address_type(&entry.address), entry.address),
         );
-        push(out, format_args!("Original-Recipient: {}", self.original_recipient(entry)));
+        if !entry.is_of_list {
+            push(out, format_args!("Original-Recipient: {}", self.original_recipient(entry)));
+        }
         push(out, format_args!("Action: {}", self.action(entry)));
         push(out, format_args!("Status: {}", outcome.status));
         if let Some(mta) = outcome.remote_mta.as_ref().filter(|mta| !mta.is_empty()) {
@@ -259,6 +261,9 @@ impl Report<'_> {
 
     /// The recipient as it came, if it is not the one of the report.
     fn original_of(&self, entry: &Entry) -> Option<&Address> {
+        if entry.is_of_list {
+            return None;
+        }
         let recipient = self.stored.envelope.recipients.get(entry.outcome.recipient as usize)?;
         let original = recipient.original.as_ref().unwrap_or(&recipient.address);
         (original.folded() != entry.address.folded() && !original.is_null()).then_some(original)

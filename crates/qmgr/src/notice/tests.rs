@@ -83,12 +83,7 @@ fn outcome(recipient: u32, status: DsnStatus, reason: &str) -> Outcome {
 }
 
 fn local(recipient: u32, address: &str, status: DsnStatus, reason: &str) -> Entry {
-    Entry {
-        address: address.into(),
-        outcome: outcome(recipient, status, reason),
-        relay: "local".into(),
-        success: Success::Delivered,
-    }
+    Entry::new(address.into(), outcome(recipient, status, reason), "local", Success::Delivered)
 }
 
 fn remote(recipient: u32, address: &str, status: DsnStatus, reply: &str) -> Entry {
@@ -101,8 +96,7 @@ fn remote(recipient: u32, address: &str, status: DsnStatus, reply: &str) -> Entr
         diagnostic: Some(format!("smtp; {reply}")),
         ..outcome(recipient, status, &reason)
     };
-    let relay = "192.0.2.10[192.0.2.10]:25".into();
-    Entry { address: address.into(), outcome, relay, success: Success::Relayed }
+    Entry::new(address.into(), outcome, "192.0.2.10[192.0.2.10]:25", Success::Relayed)
 }
 
 const REFUSED: DsnStatus = DsnStatus::new(5, 1, 1);

@@ -318,7 +318,25 @@ async fn members_of_an_alias_are_logged_and_told_of() {
     assert!(!w.is_queued(id));
     assert_eq!(w.logged("to=<m1@example.com>, orig_to=<list@example.com>, "), 1);
     assert_eq!(w.logged(" to=<list@example.com>"), 0);
-    assert!(w.notice_text(0).contains("<m2@example.com> (expanded from <list@example.com>): no such member"));
+    let notices: Vec<String> = w.notices().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(notices, ["owner@example.com", "a@b"]);
+    assert!(w.notice_text(0).contains("<m3@example.com>: no such member"));
+    assert!(!w.notice_text(0).contains("Original-Recipient"));
+    assert!(w.notice_text(1).contains("<m2@example.com> (expanded from <list@example.com>): no such member"));
+    assert_eq!(w.logged("to=<m3@example.com>, relay="), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_alias_success_reports_tell_that_it_was_expanded() {
+    let w = Plan::new().start(|r, _| if r == "list@example.com" { Act::Expand } else { Act::Send });
+    w.send_with("a@b", &["list@example.com"], |e| {
+        e.recipients[0].notify = mail::Notify::SUCCESS.with(mail::Notify::FAILURE);
+    });
+    w.settle().await;
+    let report = w.notice_text(2);
+    assert_eq!(w.notices()[2].1, "Successful Mail Delivery Report");
+    assert!(report.contains("Final-Recipient: rfc822; list@example.com\r\n"), "{report}");
+    assert!(report.contains("Action: expanded\r\n") && !report.contains("m1@example.com"), "{report}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,9 +108,17 @@ impl FakeAgent {
         let sent = self.said(recipient, Fate::Sent, (2, 0, 0), "delivered", Success::Delivered);
         let bounced = self.said(recipient, Fate::Bounced, (5, 1, 1), "no such member", Success::Delivered);
         let outcome = sent.outcome.clone();
-        job.reports.report_member("m1@example.com".into(), sent);
-        job.reports.report_member("m2@example.com".into(), bounced);
-        job.reports.settle(outcome);
+        let member = |address: &str| Member { address: address.into(), ..Member::default() };
+        assert_eq!(job.reports.report_member(member("m1@example.com"), sent), Fate::Sent);
+        let of_list = Member {
+            is_of_list: true,
+            return_to: Some("owner@example.com".into()),
+            ..member("m3@example.com")
+        };
+        job.reports.report_member(of_list, bounced.clone());
+        job.reports.report_member(member("m2@example.com"), bounced);
+        let expanded = Expanded { address: recipient.address.clone(), success: Success::Expanded };
+        job.reports.settle(outcome, Some(expanded));
     }
 
     fn said(
