@@ -112,6 +112,12 @@ impl Pickup {
 
     fn incoming(&self, id: QueueId, uid: u32, arrival: Time, submission: Submission) -> Incoming {
         let owner = || Address::from((self.user_name)(uid).unwrap_or_else(|| uid.to_string()).as_str());
+        let is_remote =
+            submission.extra.iter().any(|(name, value)| name == "rewrite_context" && value == "remote");
+        let others = submission.extra.into_iter().filter(|(name, _)| name != "rewrite_context");
+        // For postcat, which shows it.
+        let full_name =
+            submission.full_name.clone().map(|name| ("sender_fullname".to_owned(), name)).into_iter();
         let envelope = Envelope {
             sender: submission.sender.unwrap_or_else(owner),
             recipients: submission.recipients,
@@ -121,12 +127,9 @@ impl Pickup {
             encoding: submission.encoding,
             ret: submission.ret,
             envid: submission.envid,
-            rewrite_local: !submission
-                .extra
-                .iter()
-                .any(|(name, value)| name == "rewrite_context" && value == "remote"),
+            rewrite_local: !is_remote,
             content_filter: (!self.content_filter.is_empty()).then(|| self.content_filter.clone()),
-            extra: submission.extra.into_iter().filter(|(name, _)| name != "rewrite_context").collect(),
+            extra: full_name.chain(others).collect(),
             ..Envelope::default()
         };
         Incoming {

@@ -169,12 +169,15 @@ fn envelope_records(stored: &Stored) -> Vec<Part> {
     records.push(rewrite_context(envelope.rewrite_local));
     records.extend(sasl(envelope));
     records.extend(dsn(envelope.envid.as_deref(), envelope.ret));
+    let (full_name, others): (Vec<_>, Vec<_>) =
+        envelope.extra.iter().partition(|(name, _)| name == "sender_fullname");
+    records.extend(full_name.into_iter().map(|(_, name)| (kind::FULL_NAME, name.to_vec())));
     records.push((kind::SENDER, envelope.sender.as_bytes().to_vec()));
     records.extend(encoding(envelope.encoding));
     if envelope.origin == Origin::Smtp {
         records.extend(client(envelope));
     }
-    records.extend(envelope.extra.iter().map(|(name, value)| extra(name, value)));
+    records.extend(others.into_iter().map(|(name, value)| extra(name, value)));
     for (recipient, outcome) in envelope.recipients.iter().zip(&stored.outcomes) {
         let is_done = outcome.as_ref().is_some_and(|o| o.fate != Fate::Deferred);
         records.extend(recipient_records(recipient, is_done));
@@ -347,7 +350,7 @@ mod tests {
             envid: Some("ab+2Bcd".into()),
             rewrite_local: true,
             size: 3398,
-            extra: vec![("verp_delims".into(), "+=".into())],
+            extra: vec![("verp_delims".into(), "+=".into()), ("sender_fullname".into(), "A. B.".into())],
             ..Envelope::default()
         };
         let id = QueueId::parse(b"C2123B3").expect("an id");
@@ -361,13 +364,14 @@ mod tests {
     fn as_postfix_has_it() {
         let records = shown(&message("Subject: t\r\n\r\nhi\r\n"), 2048);
         let expect = "\
-C           3398             791               3               0            3398               0
+C           3398             798               3               0            3398               0
 T1795573375 819805
 Acreate_time=1795573375
 Alog_ident=C2123B3
 Arewrite_context=local
 Aenvelope_id=ab+cd
 Aret_flags=2
+FA. B.
 Sa@b.example
 Aencoding=8bit
 Alog_client_name=localhost
@@ -403,7 +407,7 @@ E
 ";
         assert_eq!(text(&records), expect);
         let first_line = records.iter().find(|r| r.kind == b'N').expect("a line");
-        assert_eq!(first_line.offset, 791);
+        assert_eq!(first_line.offset, 798);
     }
 
     #[test]
@@ -430,7 +434,7 @@ E
             Ok(record.kind != b'N')
         };
         assert!(show(&message("a\r\nb\r\n"), 2048, &mut sink).is_ok());
-        assert_eq!(count, 34);
+        assert_eq!(count, 35);
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Command<'_> {
         feed: impl FnOnce(message::Sink<'_>) -> Result<(), Broken>,
     ) -> Result<(), Stop> {
         let program = self.program;
-        let mut printer = Printer::begin(path, self.options.look, &mut self.out).map_err(Stop::Output)?;
+        let mut printer = Printer::new(path, self.options.look, &mut self.out);
         let fed = feed(&mut |record: &Record| {
             let goes_on = printer.print(record)?;
             printer.take_complaints().iter().for_each(|complaint| program.warning(complaint));

@@ -48,11 +48,8 @@ pub(super) struct Printer<'a, W> {
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn begin(path: &'a str, look: Look, mut out: W) -> io::Result<Printer<'a, W>> {
-        if look.titled && look.envelope {
-            writeln!(out, "*** ENVELOPE RECORDS {path} ***")?;
-        }
-        Ok(Printer { path, look, out, part: Part::Envelope, in_line: false, complaints: Vec::new() })
+    pub(super) fn new(path: &'a str, look: Look, out: W) -> Printer<'a, W> {
+        Printer { path, look, out, part: Part::Envelope, in_line: false, complaints: Vec::new() }
     }
 
     /// What was out of place since the last call.
@@ -62,6 +59,10 @@ impl<'a, W: Write> Printer<'a, W> {
 
     /// Prints a record. False: nothing more is wanted.
     pub(super) fn print(&mut self, record: &Record) -> io::Result<bool> {
+        // Postfix: a file without records has no title.
+        if std::mem::take(&mut self.look.titled) && self.look.envelope {
+            writeln!(self.out, "*** ENVELOPE RECORDS {} ***", self.path)?;
+        }
         match record.kind {
             kind::PIECE | kind::LINE if self.part != Part::Envelope => return self.print_text(record),
             kind::CONTENT => {
@@ -224,7 +225,7 @@ mod tests {
 
     fn printed(records: &[Record], look: Look) -> String {
         let mut out = Vec::new();
-        let mut printer = Printer::begin("deferred/C/C1", look, &mut out).expect("memory takes all");
+        let mut printer = Printer::new("deferred/C/C1", look, &mut out);
         for record in records {
             if !printer.print(record).expect("memory takes all") {
                 break;
@@ -309,7 +310,7 @@ xxxxxxxxxxend
 
     #[test]
     fn complaints() {
-        let mut printer = Printer::begin("x", ALL, Vec::new()).expect("memory takes all");
+        let mut printer = Printer::new("x", ALL, Vec::new());
         for kind in [b'X', b'M', b'E', b'A'] {
             let record = Record { offset: 0, kind, data: b"a\x01".to_vec() };
             printer.print(&record).expect("memory takes all");

@@ -53,8 +53,8 @@ fn postlock() {
     assert_eq!(run(&[&mailbox, "sh", "-c", &look]), said(0, "C\n", ""));
     assert_eq!(run(&["-l", "flock", &mailbox, "sh", "-c", &look]), said(1, "", ""));
     assert!(!site.path("mb.lock").exists());
-    let lost = "postlock: fatal: execvp nonexistent: No such file or directory\n";
-    assert_eq!(run(&[&mailbox, "nonexistent"]), said(1, "", lost));
+    let lost = "postlock: fatal: execvp /nonexistent/x: No such file or directory\n";
+    assert_eq!(run(&[&mailbox, "/nonexistent/x"]), said(1, "", lost));
     let style = "postlock: fatal: unknown mailbox_delivery_lock value \"foo\" in \"foo\"\n";
     assert_eq!(run(&["-l", "foo", &mailbox, "true"]), said(75, "", style));
     let usage = "postlock: fatal: usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...\n";
