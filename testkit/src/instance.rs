@@ -48,7 +48,7 @@ impl Instance {
         let who = who.ok_or_else(|| io::Error::other("this user is not in the password file"))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("oxipost-{}-{number}", std::process::id()));
-        let listens = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let listens = free_address(number)?;
         let built = built.to_owned();
         let instance = Instance { folder, built, user: who.name, uid: who.uid, gid: who.gid, listens };
         instance.lay_out()?;
@@ -184,6 +184,18 @@ impl Drop for Instance {
         // In the temporary folder: what cannot be removed now goes with the next clean-up of that.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// An address to listen on, again and again: below the ports that the kernel gives to connections, one of which could have it
+/// just when the server is started anew.
+fn free_address(number: u32) -> io::Result<SocketAddr> {
+    const PORTS: std::ops::Range<u16> = 20_000..30_000;
+    let count = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(61).wrapping_add(number * 997);
+    let ports = (0..count).map(|step| PORTS.start + (first.wrapping_add(step) % count) as u16);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = ports.into_iter().find(is_free).ok_or_else(|| io::Error::other("no port is free"))?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 impl Server {

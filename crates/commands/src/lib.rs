@@ -9,11 +9,16 @@ pub mod instance;
 mod lists;
 mod log;
 mod newaliases;
+pub mod postcat;
 mod postconf;
 mod postdrop;
 mod postfix;
+mod postkick;
+mod postlock;
+mod postlog;
 mod postmap;
 mod postqueue;
+mod postsuper;
 pub mod program;
 mod receipt;
 mod sendmail;
@@ -31,9 +36,14 @@ const COMMANDS: &[Command] = &[
     ("mailq", 75, Voice::StderrAndLog, sendmail::main),
     ("newaliases", 75, Voice::StderrAndLog, sendmail::main),
     ("postalias", 1, Voice::StderrAndLog, postmap::postalias),
+    ("postcat", 1, Voice::Stderr, postcat::main),
     ("postconf", 1, Voice::Stderr, postconf::main),
     ("postfix", 1, Voice::TerminalAndLog, postfix::main),
+    ("postkick", 1, Voice::Stderr, postkick::main),
+    ("postlock", 75, Voice::Stderr, postlock::main),
+    ("postlog", 1, Voice::TerminalAndLog, postlog::main),
     ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+    ("postsuper", 1, Voice::StderrAndLog, postsuper::main),
     ("sendmail", 75, Voice::StderrAndLog, sendmail::main),
 ];
 
@@ -68,7 +78,10 @@ fn run(mut argv: Vec<OsString>) -> u8 {
     let name = program::base_name(first);
     match find(&name) {
         Some((_, failure, voice, command)) => {
-            Program::new(name, argv.split_off(1), *failure, *voice).run(*command)
+            // Postfix: these two call themselves what they were called, with its path.
+            let called = first.to_string_lossy().into_owned();
+            let title = if matches!(&*name, "postcat" | "postlock") { called } else { name };
+            Program::new(title, argv.split_off(1), *failure, *voice).run(*command)
         }
         None => usage(),
     }

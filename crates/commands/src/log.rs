@@ -13,9 +13,14 @@ pub(crate) fn before_configuration(name: &str) -> Logger {
 
 /// As the configuration says: syslog, or with `maillog_file` the server's log socket, or the file itself where this user may.
 pub(crate) fn open(view: &View, name: &str) -> Logger {
+    let syslog_name = view.get(p::syslog_name, &mut Vec::new());
+    open_as(view, &format!("{syslog_name}/{}", service(name)))
+}
+
+/// The same, with a tag of somebody's own.
+pub(crate) fn open_as(view: &View, tag: &str) -> Logger {
     // What is wrong with these is said by who checks the configuration.
     let mut ignored = Vec::new();
-    let syslog_name = view.get(p::syslog_name, &mut ignored);
     let file = view.get(p::maillog_file, &mut ignored);
     let target = if file.is_empty() {
         syslog(&view.get(p::syslog_facility, &mut ignored))
@@ -25,7 +30,7 @@ pub(crate) fn open(view: &View, name: &str) -> Logger {
         let by_file = |_| Target::maillog_file(&file, &prefixes);
         Target::postlog(&socket).or_else(by_file).unwrap_or(Target::Nowhere)
     };
-    Logger::direct(target, &syslog_name).service(&syslog_name, service(name))
+    Logger::direct(target, tag)
 }
 
 /// Postfix: sendmail(1) logs under one name, whatever it was called by.

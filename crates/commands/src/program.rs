@@ -110,7 +110,8 @@ impl Program {
         })
     }
 
-    fn say(&self, level: Level, text: &str) {
+    /// Says something, with the word for its level before it.
+    pub(crate) fn say(&self, level: Level, text: &str) {
         if self.voice != Voice::TerminalAndLog || std::io::stderr().is_terminal() {
             // Nobody is left to tell if this fails.
             let text = printable_str(text);

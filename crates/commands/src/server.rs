@@ -1,5 +1,6 @@
 //! The running server, as commands reach it: its sockets below the queue directory, which is the current one.
 
+use crate::program::{Program, reason};
 use spool::control::{Answer, LINE_LIMIT, Order};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,11 +12,26 @@ pub(crate) const SPOOL: &str = "queue";
 /// The folder of letters that wait for pickup, below the queue directory.
 pub(crate) const MAILDROP: &str = "maildrop";
 
-/// Wakes a service up, which is all that it answers to. Gives the connection, which the service closes when it has read.
-pub(crate) fn trigger(path: &Path, request: &[u8]) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.write_all(request)?;
-    Ok(stream)
+/// Wakes a service up, which is all that it answers to. Gives the connection, which the service closes when it has read;
+/// None if it is not there.
+pub(crate) fn trigger(program: &Program, path: &Path, request: &[u8]) -> Option<UnixStream> {
+    if !is_there(program, path) {
+        return None;
+    }
+    let mut stream = UnixStream::connect(path).ok()?;
+    stream.write_all(request).ok()?;
+    Some(stream)
+}
+
+/// Whether a service has ever been at a socket. Postfix: one that never was is worth a warning, one that was is just down.
+pub(crate) fn is_there(program: &Program, path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(_) => true,
+        Err(e) => {
+            program.warning(&format!("unable to look up {}: {}", path.display(), reason(&e)));
+            false
+        }
+    }
 }
 
 /// A connection that takes orders.

@@ -13,6 +13,7 @@ use logger::{Logger, Target};
 use params::{View, p};
 use parent::{Parent, detach};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The program: the parent, unless the first argument names another role.
@@ -32,7 +33,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run_worker(args: &[OsString]) -> ExitCode {
-    match worker::run(config_directory(args)) {
+    let folders: Vec<&Path> = args.iter().skip(1).map(Path::new).collect();
+    match worker::run(config_directory(args), &folders) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(&format!("worker: {why}")),
     }

@@ -68,6 +68,19 @@ impl QueueId {
         if digits.is_empty() { None } else { digits.iter().try_fold(0, number) }
     }
 
+    /// The microseconds within the second that it was made with, in five hex digits: what Postfix's queue folders have
+    /// subfolders by (`hash_queue_depth`). None if it was not made by [`QueueId::short`] or [`QueueId::long`].
+    pub fn micros_in_hex(&self) -> Option<String> {
+        self.serial()?;
+        let text = self.as_str().as_bytes();
+        if !text.contains(&b'z') {
+            return Some(self.as_str()[..5].to_owned());
+        }
+        let digits = text.get(6..10)?;
+        let number = |n: usize, b: &u8| Some(n * 52 + BASE52.iter().position(|d| d == b)?);
+        digits.iter().try_fold(0, number).map(|micros| format!("{micros:05X}"))
+    }
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..usize::from(self.len)]).expect("all ASCII by construction")
     }
@@ -128,6 +141,16 @@ mod tests {
                 assert_eq!(QueueId::long(at, serial).serial(), Some(serial));
             }
         }
+    }
+
+    #[test]
+    fn micros_come_back() {
+        let at = Time::from_micros(1_700_000_000_789_255);
+        let hex = format!("{:05X}", 789_255);
+        for id in [QueueId::short(at, 77), QueueId::long(at, 77), QueueId::long(at, 1 << 60)] {
+            assert_eq!(id.micros_in_hex().as_ref(), Some(&hex), "{id}");
+        }
+        assert_eq!(QueueId::parse(b"x").unwrap().micros_in_hex(), None);
     }
 
     #[test]

@@ -91,6 +91,13 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
+impl Network {
+    /// The address, if it is no range.
+    pub fn sole_address(&self) -> Option<IpAddr> {
+        (self.prefix == width(self.address)).then_some(self.address)
+    }
+}
+
 /// As in mynetworks: `127.0.0.0/8`, `[::1]/128`.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

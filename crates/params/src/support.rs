@@ -16,6 +16,9 @@ pub enum Support {
 /// These do all that they do in Postfix.
 const FULL: &[&str] = &[
     "alternate_config_directories",
+    "authorized_flush_users",
+    "authorized_mailq_users",
+    "authorized_submit_users",
     "compatibility_level",
     "config_directory",
     "inet_protocols",
@@ -29,6 +32,7 @@ const FULL: &[&str] = &[
     "process_id",
     "process_name",
     "proxy_interfaces",
+    "sendmail_fix_line_endings",
     "service_name",
 ];
 

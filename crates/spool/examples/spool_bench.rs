@@ -1,6 +1,6 @@
 //! Measures the spool alone: messages committed per second, syncs and CPU per message.
 //!
-//!     cargo run --release -p spool --example spool_bench -- [FOLDER [SECONDS]]
+//!     cargo run --release -p spool --example spool_bench -- [FOLDER [SECONDS [COMMITTERS]]]
 //!
 //! Tasks of a two-thread runtime draft, commit and wait; one more task takes each arrival, records it as sent and finishes it,
 //! as a queue manager whose deliveries cost nothing would. FOLDER (default: a folder below /var/tmp) must be on the disk that
@@ -22,9 +22,10 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().unwrap_or_else(|| format!("/var/tmp/spool_bench.{}", std::process::id()));
     let seconds = arguments.next().map_or(3.0, |text| text.parse().unwrap());
+    let only: Option<usize> = arguments.next().map(|text| text.parse().unwrap());
     println!("committers  size/KiB  messages/s  syncs/message  CPU us/message  median ms  99% ms");
     for size in [1024, 10 * 1024] {
-        for committers in [1, 20, 100] {
+        for committers in [1, 20, 100].into_iter().filter(|n| only.is_none_or(|only| only == *n)) {
             let row = run(&folder, Duration::from_secs_f64(seconds), committers, size);
             println!(
                 "{committers:10}  {:8}  {:10.0}  {:13.3}  {:14.1}  {:9.2}  {:6.2}",

@@ -296,6 +296,10 @@ pub(crate) mod tests {
         })
     }
 
+    pub(crate) fn any_encoding() -> impl Strategy<Value = Encoding> {
+        prop_oneof![Just(Encoding::Unspecified), Just(Encoding::SevenBit), Just(Encoding::EightBitMime)]
+    }
+
     pub(crate) fn any_outcome() -> impl Strategy<Value = Outcome> {
         let fate = prop_oneof![Just(Fate::Sent), Just(Fate::Deferred), Just(Fate::Bounced)];
         let status = (prop_oneof![Just(2u8), Just(4), Just(5)], 0..1000u16, 0..1000u16)
@@ -324,12 +328,12 @@ pub(crate) mod tests {
         let ret = proptest::option::of(prop_oneof![Just(Ret::Full), Just(Ret::Headers)]);
         let bytes = || proptest::collection::vec(any::<u8>(), 0..99);
         let people = (bytes(), proptest::collection::vec(any_recipient(), 0..5), any_client(), origin);
-        let numbers = (any::<i64>(), any::<u64>(), any::<[bool; 3]>());
+        let numbers = (any::<i64>(), any::<u64>(), any_encoding(), any::<[bool; 2]>());
         let options = (ret, proptest::option::of(bytes()), proptest::option::of(".{0,20}"));
         let extra = proptest::collection::vec((".{0,20}", bytes()), 0..3);
         (people, numbers, options, extra).prop_map(|(people, numbers, options, extra)| {
             let (sender, recipients, client, origin) = people;
-            let (arrival, size, [is_8bit, smtputf8, rewrite_local]) = numbers;
+            let (arrival, size, encoding, [smtputf8, rewrite_local]) = numbers;
             let (ret, envid, content_filter) = options;
             Envelope {
                 sender: Address::new(sender),
@@ -337,7 +341,7 @@ pub(crate) mod tests {
                 arrival: Time::from_micros(arrival),
                 origin,
                 client,
-                encoding: if is_8bit { Encoding::EightBitMime } else { Encoding::SevenBit },
+                encoding,
                 smtputf8,
                 ret,
                 envid: envid.map(Bytes::from),

@@ -38,7 +38,7 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Done,
-    /// There is no such message.
+    /// There is no such message, or it is as the order wants it.
     Unknown,
     Failed(String),
 }

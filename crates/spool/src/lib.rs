@@ -24,7 +24,7 @@ pub use content::{Content, ContentFile, ContentReader};
 pub use draft::{Backing, Draft, DraftParts, DraftReader, Overflow};
 pub use durable::{Durable, Promise};
 pub use error::{Health, SpoolError};
-pub use log::{Event, Options, ReadonlySpool, SegmentSpool};
+pub use log::{Event, Options, ReadonlySpool, SegmentSpool, fuzz_segment};
 pub use memory::MemorySpool;
 pub use message::{Admin, Arrival, Listed, Stored, Summary};
 
@@ -55,7 +55,8 @@ pub const RIDE_ALONG: Duration = Duration::from_millis(100);
 /// # Blocking
 ///
 /// `commit`, `record`, `append_recipients`, `mark_warned`, `finish`, `administer` and `flush` never wait for the device.
-/// `load`, `list` and `summaries` may read from it: call them where blocking is allowed.
+/// `load`, `list` and `summaries` may read from it: call them where blocking is allowed. In the first moments after a start,
+/// while the index is still being read, every call about a message that is not known yet waits for that.
 /// The returned [`Durable`]s work on any async runtime and on none ([`Durable::wait`]).
 ///
 /// # Several nodes
@@ -103,6 +104,9 @@ pub trait Spool: Send + Sync {
 
     /// Removes the message.
     fn finish(&self, id: QueueId);
+
+    /// Puts a message aside whose content a reader found damaged (`InvalidData`): it is in the queue no more.
+    fn set_aside(&self, id: QueueId) -> Result<(), SpoolError>;
 
     /// Does what `postsuper` asks. The future resolves when that is durable. An open [`Content`] stays readable.
     fn administer(&self, id: QueueId, action: Admin) -> Durable;

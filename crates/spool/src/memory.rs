@@ -221,6 +221,12 @@ impl Spool for MemorySpool {
         }
     }
 
+    fn set_aside(&self, id: QueueId) -> Result<(), SpoolError> {
+        self.summary(id).ok_or(SpoolError::Unknown(id))?;
+        self.finish(id);
+        Ok(())
+    }
+
     fn administer(&self, id: QueueId, action: Admin) -> Durable {
         if action == Admin::Delete {
             let is_known = self.summary(id).is_some();

@@ -92,6 +92,18 @@ pub enum Admin {
     Delete,
 }
 
+impl Admin {
+    /// Whether it would change the message: what is held cannot be held again.
+    pub const fn applies_to(self, summary: &Summary) -> bool {
+        match self {
+            Admin::Hold => !summary.held,
+            Admin::Release => summary.held,
+            Admin::Expire => !summary.expired,
+            Admin::Requeue | Admin::Delete => true,
+        }
+    }
+}
+
 impl Summary {
     /// What an action other than [`Admin::Delete`] does to it.
     pub(crate) fn administer(&mut self, action: Admin) {
@@ -105,5 +117,36 @@ impl Summary {
             Admin::Expire => self.expired = true,
             Admin::Delete => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_actions_apply_to() {
+        let summary = Summary {
+            id: QueueId::parse(b"AB1234").expect("an id"),
+            arrival: Time::from_secs(0),
+            next_attempt: None,
+            held: false,
+            expired: false,
+            warned: false,
+            size: 1,
+            recipients: 1,
+            pending: 1,
+        };
+        for action in [Admin::Hold, Admin::Release, Admin::Expire] {
+            let mut summary = summary;
+            if action == Admin::Release {
+                assert!(!action.applies_to(&summary));
+                summary.administer(Admin::Hold);
+            }
+            assert!(action.applies_to(&summary), "{action:?}");
+            summary.administer(action);
+            assert!(!action.applies_to(&summary), "{action:?}");
+        }
+        assert!(Admin::Delete.applies_to(&summary) && Admin::Requeue.applies_to(&summary));
     }
 }

@@ -42,6 +42,13 @@ impl Guarded {
     }
 }
 
+impl Drop for Guarded {
+    /// The thread that waits for signals would keep the letter.
+    fn drop(&mut self) {
+        drop(lock(&self.0).take());
+    }
+}
+
 fn end_at_signal(awaited: &SigSet, letter: &Mutex<Option<Letter>>) {
     // It fails only for a set that makes no sense.
     let Ok(signal) = awaited.wait() else { return };

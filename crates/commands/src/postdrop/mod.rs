@@ -13,6 +13,7 @@ use crate::instance::Instance;
 use crate::lists;
 use crate::program::{Fatal, Program, Run, reason};
 use crate::receipt::Receipt;
+use crate::server;
 use interrupt::Guarded;
 use mail::QueueId;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, send, socket};
@@ -23,6 +24,7 @@ use spool::control;
 use spool::maildrop::{Limits, Maildrop, MaildropError, Reader};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// Exit statuses, as Postfix's postdrop has them.
 const WRITE_ERROR: u8 = 2;
@@ -76,7 +78,7 @@ enum NotTaken {
 fn take(program: &Program, input: impl Read, limits: Limits) -> Result<QueueId, NotTaken> {
     let mut reader = Reader::new(input, limits).map_err(NotTaken::Letter)?;
     let submission = submission::checked(program, reader.submission()).map_err(NotTaken::Unfit)?;
-    let maildrop = Maildrop::new("maildrop");
+    let maildrop = Maildrop::new(server::MAILDROP);
     let created = maildrop.begin(&submission, clock::now()).map_err(|error| {
         program.warning(&format!("mail_queue_enter: create file maildrop: {}", reason(&error)));
         NotTaken::Write(error)
@@ -120,10 +122,10 @@ fn check_user(program: &Program, instance: &Instance) -> Result<(), Fatal> {
 
 /// Tells pickup, if it is there. It also looks by itself.
 fn trigger_pickup(program: &Program) {
-    if let Err(e) = std::fs::symlink_metadata(control::PICKUP_SOCKET) {
-        program.warning(&format!("unable to look up {}: {}", control::PICKUP_SOCKET, reason(&e)));
+    if !server::is_there(program, Path::new(control::PICKUP_SOCKET)) {
         return;
     }
+    // Not as other triggers: a user's mail is safe by now and waits for nobody.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let Ok(socket) = socket(AddressFamily::Unix, SockType::Stream, flags, None) else { return };
     let connected =

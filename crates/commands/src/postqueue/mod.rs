@@ -107,7 +107,7 @@ impl Command<'_> {
     fn flush(&self) -> Run {
         self.check_flush_user()?;
         for (socket, request) in [(QMGR_SOCKET, FLUSH_TRIGGER), (PICKUP_SOCKET, b"W")] {
-            trigger(Path::new(socket), request).map_err(|_| is_down())?;
+            trigger(self.program, Path::new(socket), request).ok_or_else(is_down)?;
         }
         Ok(0)
     }

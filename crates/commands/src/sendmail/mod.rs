@@ -120,5 +120,5 @@ fn drop_stray_rights(program: &Program) -> Result<(), Fatal> {
     program.warning("or the command is run from a set-uid root process");
     program.warning("the Postfix sendmail command must be installed without set-uid root file permissions");
     let dropped = setgid(getgid()).and_then(|()| setuid(getuid()));
-    dropped.map_err(|e| Fatal::new(format!("setuid({}): {}", getuid(), e.desc())))
+    dropped.map_err(|e| Fatal::new(format!("setuid({}): {}", getuid(), reason(&e.into()))))
 }

@@ -2,3 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 mod postmap;
+mod queue;
+mod scripts;
+mod site;
+mod submission;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The running program, whatever became of its file since it was started.
@@ -20,8 +21,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker as `mail_owner`. It has no descriptors but its sockets and this process's output.
-    pub(crate) fn start(owner: Option<Owner>, config_directory: &str) -> io::Result<Worker> {
+    /// Starts a worker as `mail_owner`, to write in these folders only. It has no descriptors but its sockets and this
+    /// process's output.
+    pub(crate) fn start(
+        owner: Option<Owner>,
+        config_directory: &str,
+        folders: [&Path; 2],
+    ) -> io::Result<Worker> {
         let (orders, their_orders) = ipc::pair()?;
         let (requests, their_requests) = ipc::pair()?;
         let mut command = Command::new(THIS_PROGRAM);
@@ -29,6 +35,7 @@ impl Worker {
             .arg0("oxipost-worker")
             .arg(roles::WORKER)
             .arg(config_directory)
+            .args(folders)
             .stdin(Stdio::from(their_orders));
         if let Some(owner) = owner {
             // The uid makes the standard library drop all supplementary groups as well.

@@ -297,7 +297,8 @@ impl Parent {
     }
 
     fn start_worker(&mut self) -> std::io::Result<()> {
-        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory)?);
+        let folders = [&*self.settings.queue_directory, &*self.settings.data_directory];
+        self.worker = Some(Worker::start(self.settings.owner, &self.config_directory, folders)?);
         self.started = Instant::now();
         self.send_configuration()?;
         self.state = State::Configuring { previous: None };

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 /// The parent's part of the configuration.
 pub(crate) struct Settings {
     pub queue_directory: PathBuf,
+    pub data_directory: PathBuf,
     pub mail_version: String,
     /// `mail_owner`; None: this process is not root, and everything runs as its user.
     pub owner: Option<Owner>,
@@ -36,6 +37,7 @@ impl Settings {
         let owner = if geteuid().is_root() { read_owner(view, mistakes) } else { None };
         Settings {
             queue_directory: view.get(p::queue_directory, mistakes).into(),
+            data_directory: view.get(p::data_directory, mistakes).into(),
             mail_version: view.get(p::mail_version, mistakes),
             owner,
             inet: read_inet(view, mistakes),

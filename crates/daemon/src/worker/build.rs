@@ -108,8 +108,11 @@ impl Build {
                 Parsed::Name(name) => Pattern::Name(name.clone()),
                 Parsed::Table(spec) => Pattern::Table(self.table(spec)),
                 Parsed::Broken(why) | Parsed::File(why) => Pattern::Broken(why.clone()),
-                // An address range names no domain.
-                Parsed::Network(_) => continue,
+                // Where names are compared an address is one, too; a range names nothing.
+                Parsed::Network(network) => match network.sole_address() {
+                    Some(address) => Pattern::Name(address.to_string()),
+                    None => continue,
+                },
             };
             items.push(Item { matches: item.matches, pattern });
         }

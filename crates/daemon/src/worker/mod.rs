@@ -5,6 +5,7 @@ mod clock;
 mod local;
 mod queue;
 mod routing;
+mod sandbox;
 mod smtp;
 mod smtpd;
 mod snapshot;
@@ -45,11 +46,13 @@ const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(5);
 const PREDECESSOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until the parent says stop, or is gone.
-pub(crate) fn run(config_directory: &str) -> io::Result<()> {
+pub(crate) fn run(config_directory: &str, folders: &[&Path]) -> io::Result<()> {
+    let is_confined = sandbox::confine(folders).map_err(io::Error::other)?;
     let orders = io::stdin().as_fd().try_clone_to_owned()?;
     let asker = Arc::new(Asker::new(take_request_socket(&orders).map_err(io::Error::other)?));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?;
-    runtime.block_on(Worker { config_directory: config_directory.to_owned(), orders, asker }.serve())
+    let config_directory = config_directory.to_owned();
+    runtime.block_on(Worker { config_directory, orders, asker, is_confined }.serve())
 }
 
 fn take_request_socket(orders: &OwnedFd) -> Result<OwnedFd, IpcError> {
@@ -65,6 +68,7 @@ struct Worker {
     config_directory: String,
     orders: OwnedFd,
     asker: Arc<Asker>,
+    is_confined: bool,
 }
 
 /// A configuration as it came from the parent.
@@ -83,6 +87,9 @@ impl Worker {
             Ok(system) => system,
             Err(why) => return Ok(orders::answer(&self.orders, &Answer::Rejected { generation, why })?),
         };
+        if !self.is_confined {
+            system.log.info(format_args!("this kernel has no landlock: the worker's user alone confines it"));
+        }
         orders::answer(&self.orders, &Answer::Ready { generation })?;
         while let Some(next) = orders.recv().await {
             let generation = next.generation;

@@ -2,6 +2,7 @@
 
 mod client;
 mod ledger;
+mod relay;
 mod reload;
 mod way_through;
 

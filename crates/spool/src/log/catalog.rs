@@ -3,12 +3,12 @@
 //! It reads and writes nothing. What it is told of changes what it shows at once; where records are it is told when they are
 //! durable.
 
-use super::digest::{MessageDigest, NextAttempt, StateDigest};
+use super::digest::{Change, MessageDigest, NextAttempt, StateDigest};
 use super::record::extent;
 use super::segment::{Segment, Spot};
 use super::slots::{Keyed, Slots};
 use crate::Summary;
-use mail::{QueueId, Time};
+use mail::{Outcome, QueueId, Time};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ pub(crate) struct Entry {
     state: Place,
     recipients: u32,
     pending: u32,
-    flags: u8,
+    flags: u16,
 }
 
 /// For messages with several recipients or several STATE records.
@@ -49,21 +49,23 @@ const NOWHERE: Place = Place { segment: u32::MAX, spot: Spot { offset: 0, size: 
 /// Before all times: the message is due at once.
 const NEVER_TRIED: Time = Time::from_micros(i64::MIN);
 
-const HELD: u8 = 1;
-const EXPIRED: u8 = 2;
-const WARNED: u8 = 4;
-const LONG_ID: u8 = 8;
-const HAS_BODY: u8 = 16;
+const HELD: u16 = 1;
+const EXPIRED: u16 = 2;
+const WARNED: u16 = 4;
+const LONG_ID: u16 = 8;
+const HAS_BODY: u16 = 16;
 /// It was announced as an arrival, so it is not among the summaries.
-const ANNOUNCED: u8 = 32;
+const ANNOUNCED: u16 = 32;
 /// It is gone for everybody; its DONE record is not durable yet.
-const FINISHED: u8 = 64;
+const FINISHED: u16 = 64;
 /// The outcome of its only recipient is final.
-const SETTLED: u8 = 128;
+const SETTLED: u16 = 128;
+/// Recipients were added to those of the MESSAGE record.
+const APPENDED: u16 = 256;
 
 impl Entry {
     pub(crate) fn new(digest: &MessageDigest, message: Place, is_announced: bool) -> Entry {
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flag = |is_set: bool, flag: u16| if is_set { flag } else { 0 };
         Entry {
             serial: digest.serial,
             arrival: digest.arrival,
@@ -93,6 +95,7 @@ impl Entry {
             self.flags = if is_held { self.flags | HELD } else { self.flags & !HELD };
         }
         self.flags |= if change.is_expired { EXPIRED } else { 0 } | if change.is_warned { WARNED } else { 0 };
+        self.flags |= if digest.added > 0 { APPENDED } else { 0 };
         self.recipients = self.recipients.saturating_add(digest.added);
         self.pending = self.pending.saturating_add(digest.added);
         for (recipient, is_final) in &digest.fates {
@@ -151,7 +154,32 @@ impl Entry {
         self.has(FINISHED)
     }
 
-    fn has(&self, flag: u8) -> bool {
+    /// Whether these outcomes are all that is to be told of the message's recipients: then a record of them can replace all
+    /// earlier ones.
+    pub(crate) fn is_told_by(&self, outcomes: &[Outcome]) -> bool {
+        if self.has(APPENDED) || outcomes.len() != self.recipients as usize {
+            return false;
+        }
+        let mut recipients: Vec<u32> = outcomes.iter().map(|outcome| outcome.recipient).collect();
+        recipients.sort_unstable();
+        recipients.iter().copied().eq(0..self.recipients)
+    }
+
+    /// Everything that records have changed of the message as a whole.
+    pub(crate) fn changes(&self) -> Change {
+        Change {
+            next_attempt: match self.next_attempt {
+                NEVER_TRIED => NextAttempt::Cleared,
+                time => NextAttempt::At(time),
+            },
+            is_held: Some(self.has(HELD)),
+            is_expired: self.has(EXPIRED),
+            is_warned: self.has(WARNED),
+            is_snapshot: true,
+        }
+    }
+
+    fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
@@ -259,6 +287,33 @@ impl SegmentState {
     }
 }
 
+/// A message's records may need so many octets before they can replace each other.
+const STATE_SIZE: u64 = 256;
+
+/// How many octets the spares can take.
+pub(crate) struct Spares {
+    octets: u64,
+    /// What is kept so that everything that is queued can be recorded, and segments be emptied.
+    reserve: u64,
+}
+
+impl Spares {
+    /// What new messages may take.
+    pub(crate) fn room(&self) -> u64 {
+        self.octets.saturating_sub(self.reserve)
+    }
+
+    /// There should be another, of this size.
+    pub(crate) fn are_short(&self, capacity: u64) -> bool {
+        self.room() < capacity
+    }
+
+    /// There is no need for another, of this size.
+    pub(crate) fn are_ample(&self, capacity: u64) -> bool {
+        self.room() >= 3 * capacity
+    }
+}
+
 /// All messages and segments.
 pub(crate) struct Catalog {
     pub(crate) messages: Slots<Entry>,
@@ -317,12 +372,14 @@ impl Catalog {
         self.messages.insert(entry);
     }
 
-    /// A STATE record of the message is durable: the newest.
-    pub(crate) fn add_state(&mut self, serial: u64, place: Place) {
+    /// A STATE record of the message is durable: the newest. A snapshot replaces the others.
+    pub(crate) fn add_state(&mut self, serial: u64, place: Place, is_snapshot: bool) {
         let Some(entry) = self.messages.get_mut(serial) else { return };
         let mut states = entry.states().to_vec();
+        let replaced = if is_snapshot { std::mem::take(&mut states) } else { Vec::new() };
         states.push(place);
         entry.set_states(states);
+        replaced.iter().for_each(|place| self.remove_live(*place));
         self.add_live(place);
     }
 
@@ -429,6 +486,12 @@ impl Catalog {
             matches!(state.role, Role::Full | Role::Failed) && state.live == 0 && state.proofs.is_empty()
         };
         self.segments.iter().filter(|(_, state)| is_dead(state)).map(|(number, _)| *number).collect()
+    }
+
+    pub(crate) fn count_spares(&self) -> Spares {
+        let capacities = || self.spares().map(|spare| spare.segment.capacity);
+        let records = self.messages.len() as u64 * STATE_SIZE;
+        Spares { octets: capacities().sum(), reserve: capacities().max().unwrap_or(0) + records }
     }
 
     pub(crate) fn spares(&self) -> impl Iterator<Item = &SegmentState> {

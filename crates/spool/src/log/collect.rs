@@ -4,14 +4,15 @@
 //! it is durable; if the message changed meanwhile, the copy is dead and nothing is lost.
 
 use super::catalog::{Place, Role};
-use super::core::Core;
+use super::core::{Core, Op, Task};
 use super::digest::{Change, MessageDigest, NextAttempt, StartDigest, StateDigest};
-use super::read::{StateRecord, in_order, put_state};
+use super::read::{StateRecord, in_order, state_fields, state_record};
 use super::record::{Header, Kind, Record};
 use super::scan::scan;
 use super::segment::{Appender, Load, ReadError, Segment, Spot};
 use super::writer::{done_record, start_record};
 use super::{Event, segment_capacity};
+use crate::Durable;
 use bytes::Bytes;
 use mail::Outcome;
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ const PROOFS_MAX: usize = 4096;
 pub(crate) struct Collector {
     core: Arc<Core>,
     cold: Option<Appender>,
+    /// There may be copies of messages somewhere that nothing proves to be gone.
+    is_unsure: bool,
 }
 
 /// A record that is alive, and where it was.
@@ -35,9 +38,26 @@ struct Survivor {
     from: Vec<Place>,
 }
 
+/// Records could not be written; if they were tried, it is unknown what of them is in the segment.
+struct Failed {
+    error: io::Error,
+    segment: Option<u32>,
+}
+
+impl Survivor {
+    fn is_message(&self) -> bool {
+        matches!(self.record.kind, Kind::Message | Kind::BodyRef)
+    }
+}
+
 impl Collector {
     pub(crate) fn new(core: Arc<Core>) -> Collector {
-        Collector { core, cold: None }
+        Collector { core, cold: None, is_unsure: false }
+    }
+
+    /// Whether segments may be freed.
+    pub(crate) fn is_sure(&self) -> bool {
+        !self.is_unsure
     }
 
     /// Empties a segment. False if that did not succeed: then it stays as it is, and may be tried again.
@@ -129,7 +149,7 @@ impl Collector {
             self.core.lock().catalog.segments.get(&victim).map(|state| state.proofs()).unwrap_or_default();
         let serials: Vec<u64> = proofs.iter().flat_map(|(_, serials)| serials.iter().copied()).collect();
         for serials in serials.chunks(PROOFS_MAX) {
-            self.append(&[done_record(serials)])?;
+            self.append(&[done_record(serials)]).map_err(|failed| failed.error)?;
         }
         let Some(cold) = self.cold.as_ref().map(|cold| cold.segment().number) else { return Ok(()) };
         let mut state = self.core.lock();
@@ -146,14 +166,19 @@ impl Collector {
             return Ok(());
         }
         let records: Vec<Record> = batch.iter().map(|survivor| survivor.record.clone()).collect();
-        let (number, spots) = self.append(&records)?;
+        let (number, spots) = match self.append(&records) {
+            Ok(written) => written,
+            Err(failed) => {
+                self.disown_copies(failed.segment, &batch);
+                return Err(failed.error);
+            }
+        };
         let mut gone = Vec::new();
         let mut state = self.core.lock();
         for (survivor, spot) in batch.into_iter().zip(spots) {
             let to = Place { segment: number, spot };
-            let is_message = matches!(survivor.record.kind, Kind::Message | Kind::BodyRef);
             match survivor.from[..] {
-                [from] if is_message => {
+                [from] if survivor.is_message() => {
                     if !state.catalog.move_message(survivor.serial, from, to) {
                         gone.push(survivor.serial);
                     }
@@ -162,49 +187,69 @@ impl Collector {
             }
         }
         drop(state);
-        self.write_proofs(number, &gone)
-    }
-
-    /// Messages that went while they were copied must not come back because of the copies.
-    fn write_proofs(&mut self, copies: u32, gone: &[u64]) -> io::Result<()> {
-        for serials in gone.chunks(PROOFS_MAX) {
-            let (proof, _) = self.append(&[done_record(serials)])?;
-            let mut state = self.core.lock();
-            serials.iter().for_each(|serial| state.catalog.add_proof(*serial, copies, proof));
-        }
+        self.void_copies(number, gone);
         Ok(())
     }
 
+    /// Copies that could not be written may be on the device after all. They must not bring back a message that is gone, or
+    /// goes before they do.
+    fn disown_copies(&mut self, segment: Option<u32>, batch: &[Survivor]) {
+        let Some(segment) = segment else { return };
+        let mut gone = Vec::new();
+        let mut state = self.core.lock();
+        for survivor in batch.iter().filter(|survivor| survivor.is_message()) {
+            if state.catalog.messages.get(survivor.serial).is_some() {
+                state.catalog.add_original(survivor.serial, segment);
+            } else {
+                gone.push(survivor.serial);
+            }
+        }
+        drop(state);
+        self.void_copies(segment, gone);
+    }
+
+    /// Messages that went while they were copied must not come back because of the copies. What proves now that they are gone
+    /// may be freed next, so this waits for another proof.
+    fn void_copies(&mut self, segment: u32, gone: Vec<u64>) {
+        let mut state = self.core.lock();
+        let void = |serial: u64| {
+            let (promise, durable) = Durable::pair();
+            let task = Task::Void { segment, has_body: false, refused: None };
+            self.core.push(&mut state, Op { serial, task, promise: Some(promise) });
+            durable
+        };
+        let waiting: Vec<Durable> = gone.into_iter().map(void).collect();
+        drop(state);
+        self.is_unsure |= waiting.into_iter().any(|durable| durable.wait().is_err());
+    }
+
     /// Appends to the cold segment; a new one is begun if it is full.
-    fn append(&mut self, records: &[Record]) -> io::Result<(u32, Vec<Spot>)> {
+    fn append(&mut self, records: &[Record]) -> Result<(u32, Vec<Spot>), Failed> {
         let load = records.iter().fold(Load::default(), Load::add);
-        let cold = match self.cold.take() {
+        let mut cold = match self.cold.take() {
             Some(cold) if cold.has_room(load) => cold,
             full => {
                 if let Some(full) = full {
                     self.retire(full);
                 }
-                self.begin(load)?
+                self.begin(load).map_err(|error| Failed { error, segment: None })?
             }
         };
         let number = cold.segment().number;
-        self.append_to(cold, records).map(|spots| (number, spots))
-    }
-
-    fn append_to(&mut self, mut cold: Appender, records: &[Record]) -> io::Result<Vec<Spot>> {
-        let number = cold.segment().number;
-        match cold.append(self.core.next_batch(), records) {
+        let appended = cold.append(self.core.next_batch(), records);
+        let mut state = self.core.lock();
+        match appended {
             Ok(spots) => {
-                let mut state = self.core.lock();
                 if let Some(segment) = state.catalog.segments.get_mut(&number) {
                     segment.end = cold.end();
                 }
+                drop(state);
                 self.cold = Some(cold);
-                Ok(spots)
+                Ok((number, spots))
             }
             Err(error) => {
-                self.core.lock().set_role(number, Role::Failed);
-                Err(error)
+                state.set_role(number, Role::Failed);
+                Err(Failed { error, segment: Some(number) })
             }
         }
     }
@@ -259,7 +304,9 @@ impl Collector {
         }
         in_order(&mut states, |state| (state.seq, state.digest.change.is_snapshot));
         let seq = states.last()?.seq;
-        put_state(Kind::State, &merge(serial, states)).map(|record| Record { seq, ..record })
+        let merged = merge(serial, states);
+        let fields = state_fields(&merged.outcomes, &merged.added);
+        state_record(Kind::State, &merged.digest, &fields).map(|record| Record { seq, ..record })
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) enum WriterState {
     Idle,
     /// It waits for something urgent, or until what rides along has waited long enough.
     Dozing,
+    /// The spool is closed: nothing is written any more.
+    Gone,
 }
 
 /// What the keeper is to do.
@@ -104,12 +106,17 @@ pub(crate) struct Op {
 pub(crate) enum Task {
     Message(Box<NewMessage>),
     /// A STATE or ADMIN record.
-    State(Record),
+    State {
+        record: Record,
+        is_snapshot: bool,
+    },
     Done,
     /// A message that could not be written: wherever its octets may be on the device, it does not count.
     Void {
         segment: u32,
         has_body: bool,
+        /// Who is told why, once it is certain that the message will not come back.
+        refused: Option<(Promise, SpoolError)>,
     },
     Flush,
 }
@@ -135,9 +142,17 @@ impl Drop for Reserved {
 }
 
 impl Op {
+    /// Whether it is written without waiting for something to ride along with.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.promise.is_some() || matches!(self.task, Task::Void { .. })
+    }
+
     /// Tells whoever waits that it failed.
     pub(crate) fn fail(self, error: SpoolError) {
         if let Some(promise) = self.promise {
+            promise.resolve(Err(error));
+        }
+        if let Task::Void { refused: Some((promise, error)), .. } = self.task {
             promise.resolve(Err(error));
         }
     }
@@ -196,12 +211,15 @@ impl Core {
 
     /// Puts something at the end of the queue, and wakes the writer if it has to know.
     pub(crate) fn push(&self, state: &mut State, mut op: Op) {
+        if state.writer == WriterState::Gone {
+            return op.fail(SpoolError::Closed);
+        }
         if let Task::Message(new) = &mut op.task {
             new.record.seq = state.take_seq();
-        } else if let Task::State(record) = &mut op.task {
+        } else if let Task::State { record, .. } = &mut op.task {
             record.seq = state.take_seq();
         }
-        let is_urgent = op.promise.is_some();
+        let is_urgent = op.is_urgent();
         if is_urgent {
             state.urgent += 1;
         } else if state.riding_since.is_none() {
@@ -209,7 +227,7 @@ impl Core {
         }
         state.queue.push_back(op);
         let must_wake = match state.writer {
-            WriterState::Busy => false,
+            WriterState::Busy | WriterState::Gone => false,
             WriterState::Idle => true,
             WriterState::Dozing => is_urgent,
         };
@@ -258,7 +276,7 @@ impl State {
         let ops = self.in_flight.iter().chain(&self.queue);
         ops.filter(|op| op.serial == serial)
             .filter_map(|op| match &op.task {
-                Task::State(record) => Some(record.clone()),
+                Task::State { record, .. } => Some(record.clone()),
                 _ => None,
             })
             .collect()
@@ -270,12 +288,21 @@ impl State {
         const LOOK_BACK: usize = 8;
         let first = self.queue.len().saturating_sub(LOOK_BACK);
         let is_needless = |op: &Op| {
-            let Task::State(record) = &op.task else { return false };
+            let Task::State { record, .. } = &op.task else { return false };
             op.serial == serial && record.kind == Kind::State && op.promise.is_none()
         };
         if let Some(n) = (first..self.queue.len()).rev().find(|n| is_needless(&self.queue[*n])) {
             self.queue.remove(n);
         }
+    }
+
+    /// Takes the promises of refused messages, although it is not certain that they will not come back.
+    pub(crate) fn take_refused(&mut self) -> Vec<(Promise, SpoolError)> {
+        let refused = |op: &mut Op| match &mut op.task {
+            Task::Void { refused, .. } => refused.take(),
+            _ => None,
+        };
+        self.queue.iter_mut().filter_map(refused).collect()
     }
 
     /// Whether the keeper should be woken because much has gone.
@@ -286,14 +313,6 @@ impl State {
             self.chores.gone = 0;
         }
         is_much
-    }
-
-    /// Octets that the spares can take above what is kept so that the queue can drain.
-    pub(crate) fn spare_room(&self) -> u64 {
-        let mut capacities: Vec<u64> = self.catalog.spares().map(|spare| spare.segment.capacity).collect();
-        capacities.sort_unstable();
-        capacities.pop();
-        capacities.iter().sum()
     }
 
     pub(crate) fn set_role(&mut self, segment: u32, role: Role) {

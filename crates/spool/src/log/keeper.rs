@@ -7,23 +7,25 @@ use super::collect::Collector;
 use super::core::{Chores, Core, State};
 use super::recover::{self, Recovered, Survey};
 use super::segment::{self, Segment, Unsealed, file_name};
-use super::{Event, segment_capacity};
+use super::{Event, SEGMENT_SIZE_MIN, segment_capacity};
 use crate::Health;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// The writer finds at least so many spares, if the disk has room: one to go on with, one so that the queue can drain.
-const SPARES_MIN: usize = 2;
-/// More are removed.
-const SPARES_MAX: usize = 4;
 /// When something could not be done, it is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether a segment is worth collecting is not looked at more often.
+const COLLECT_WAIT_MIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Keeper {
     core: Arc<Core>,
     collector: Collector,
+    /// The first serial number that this process gave out.
+    first_serial: u64,
     /// Something is to be tried again.
     has_failed: bool,
     /// A segment may be worth collecting later.
@@ -33,7 +35,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(core: Arc<Core>) -> Keeper {
         let collector = Collector::new(core.clone());
-        Keeper { core, collector, has_failed: false, is_waiting: false }
+        Keeper { core, collector, first_serial: 0, has_failed: false, is_waiting: false }
     }
 
     pub(crate) fn run(mut self, survey: Survey) {
@@ -66,7 +68,7 @@ impl Keeper {
             let wait = if self.has_failed {
                 Some(RETRY)
             } else {
-                self.is_waiting.then_some(core.options.collect_after)
+                self.is_waiting.then_some(core.options.collect_after.max(COLLECT_WAIT_MIN))
             };
             let Some(wait) = wait else {
                 state = core.keeper_wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -80,13 +82,16 @@ impl Keeper {
 
     /// Brings the messages that were there at the start into the catalog.
     fn index(&mut self, survey: Survey) {
-        let first_serial = survey.next.serial;
+        self.first_serial = survey.next.serial;
         let recovered = recover::index(&survey.segments);
         let Recovered { catalog, damage, unreadable, unsealed, empty, .. } = recovered;
         for (segment, range) in damage {
             self.save_damage(&segment, range);
         }
         for (number, error) in unreadable {
+            self.core.tell(Event::Unreadable { segment: number, error: error.to_string() });
+        }
+        for (number, error) in survey.strange {
             self.core.tell(Event::Unreadable { segment: number, error: error.to_string() });
         }
         for number in survey.rescued {
@@ -99,17 +104,22 @@ impl Keeper {
         let mut state = self.core.lock();
         let newer = std::mem::replace(&mut state.catalog, catalog);
         state.catalog.absorb(newer);
-        let empty = empty.into_iter().map(|segment| (segment.number, segment.file, segment.capacity));
-        for (number, file, capacity) in empty.chain(survey.leftovers) {
+        for segment in empty {
+            // As it is: to prepare it again would put what it held before at risk of being taken for alive.
+            let is_spare = segment.capacity >= SEGMENT_SIZE_MIN;
+            state.catalog.add_segment(segment, if is_spare { Role::Spare } else { Role::Full });
+        }
+        for (number, file, capacity) in survey.leftovers {
             let segment = Segment { number, epoch: 0, capacity, file };
             state.catalog.add_segment(segment, Role::Full);
         }
+        self.note_spares(&state);
         state.chores.unsealed.extend(unsealed);
         state.is_indexed = true;
         self.core.indexed.notify_all();
         self.core.wake_keeper(&mut state);
         drop(state);
-        self.remove_orphans(first_serial);
+        self.remove_orphans();
     }
 
     /// Keeps octets that should be records, for a human to look at.
@@ -122,13 +132,14 @@ impl Keeper {
     }
 
     /// Removes bodies of messages that were never committed, or are gone.
-    fn remove_orphans(&self, first_serial: u64) {
+    fn remove_orphans(&self) {
         let names = match self.core.disk.names(bodies::FOLDER) {
             Ok(names) => names,
             Err(error) => return self.note_error("list bodies", error),
         };
         for serial in names.iter().filter_map(|name| bodies::serial_of(name)) {
-            let is_orphan = serial < first_serial && self.core.lock().catalog.messages.get(serial).is_none();
+            let is_orphan =
+                serial < self.first_serial && self.core.lock().catalog.messages.get(serial).is_none();
             if is_orphan {
                 self.remove_bodies(vec![serial]);
             }
@@ -137,8 +148,10 @@ impl Keeper {
 
     fn seal(&self, unsealed: Vec<Unsealed>) {
         for unsealed in unsealed {
+            let number = unsealed.segment.number;
             if let Err(error) = unsealed.seal() {
                 self.note_error("seal a segment", error);
+                self.core.lock().set_role(number, Role::Failed);
             }
         }
     }
@@ -155,18 +168,22 @@ impl Keeper {
     }
 
     fn free_dead(&mut self) {
-        loop {
+        // The last START record knows which serial numbers were given out, so there must be a newer one first.
+        let has_begun = self.core.serial_limit.load(Relaxed) > self.first_serial;
+        while has_begun && self.collector.is_sure() {
             let mut state = self.core.lock();
             let Some(number) = state.catalog.dead_segments().first().copied() else { return };
             let Some(dead) = state.catalog.segments.get_mut(&number) else { return };
             let is_failed = dead.role == Role::Failed;
             dead.set_role(Role::Freeing);
             let segment = dead.segment.clone();
-            let spares = state.catalog.spares().count();
+            let spares = state.catalog.count_spares();
             drop(state);
-            let is_small = segment.capacity < segment_capacity(&*self.core.disk, &self.core.options);
+            let usual = segment_capacity(&*self.core.disk, &self.core.options);
             // A small one is still better than none.
-            let is_wanted = !is_failed && spares < SPARES_MAX && (!is_small || spares < SPARES_MIN);
+            let is_good =
+                segment.capacity >= usual || segment.capacity >= SEGMENT_SIZE_MIN && spares.are_short(usual);
+            let is_wanted = !is_failed && is_good && !spares.are_ample(usual);
             let freed = if is_wanted { self.recycle(segment) } else { self.remove(number) };
             if let Err(error) = freed {
                 self.note_error("free a segment", error);
@@ -188,8 +205,11 @@ impl Keeper {
     }
 
     fn remove(&self, number: u32) -> io::Result<()> {
-        self.core.disk.remove(&file_name(number))?;
-        self.core.disk.sync_folder(segment::FOLDER)?;
+        match self.core.disk.remove(&file_name(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Or it went at an earlier attempt, whose sync failed.
+            _ => self.core.disk.sync_folder(segment::FOLDER)?,
+        }
         let mut state = self.core.lock();
         state.catalog.freed(number);
         state.catalog.segments.remove(&number);
@@ -198,13 +218,13 @@ impl Keeper {
 
     fn provide_spares(&mut self) {
         loop {
+            let capacity = segment_capacity(&*self.core.disk, &self.core.options);
             let mut state = self.core.lock();
-            if state.is_closing || state.catalog.spares().count() >= SPARES_MIN {
+            if state.is_closing || !state.catalog.count_spares().are_short(capacity) {
                 return;
             }
             let number = state.catalog.take_number();
             drop(state);
-            let capacity = segment_capacity(&*self.core.disk, &self.core.options);
             // Why there is no room, the writer tells those who are concerned. To try without room would take it from others.
             let has_room = self.core.disk.free_space().is_ok_and(|free| free >= 2 * capacity);
             let created =
@@ -222,7 +242,9 @@ impl Keeper {
     /// There is another spare.
     fn note_spares(&self, state: &State) {
         self.core.space.set_margin(state.catalog.spares().map(|s| s.segment.capacity).max().unwrap_or(0));
-        if state.catalog.spares().count() >= SPARES_MIN {
+        let room = state.catalog.count_spares().room();
+        self.core.space.set_spare_room(room);
+        if room > 0 {
             self.core.health.send_if_modified(|health| {
                 let is_over = *health == Health::Full;
                 if is_over {
@@ -234,8 +256,12 @@ impl Keeper {
     }
 
     fn collect(&mut self) {
+        let usual = segment_capacity(&*self.core.disk, &self.core.options);
         let state = self.core.lock();
-        let is_short = state.catalog.spares().count() < SPARES_MIN;
+        if state.is_closing {
+            return;
+        }
+        let is_short = state.catalog.count_spares().are_short(usual);
         let wait = if is_short { Duration::ZERO } else { self.core.options.collect_after };
         let share = if is_short { 75 } else { self.core.options.collect_below };
         let is_worth = |state: &&SegmentState| {
@@ -248,12 +274,14 @@ impl Keeper {
             .map(|s| s.segment.clone());
         self.is_waiting = candidates().count() > 0;
         drop(state);
-        if let Some(victim) = victim
-            && self.collector.collect(&victim)
-        {
-            // It is dead now, and there may be another.
+        let Some(victim) = victim else { return };
+        if self.collector.collect(&victim) {
             let mut state = self.core.lock();
-            self.core.wake_keeper(&mut state);
+            let is_dead = state.catalog.segments.get(&victim.number).is_none_or(|state| state.kept() == 0);
+            if is_dead {
+                // It can be freed, and there may be another.
+                self.core.wake_keeper(&mut state);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod commit;
 mod core;
 mod digest;
 mod event;
+mod fuzz;
 mod keeper;
 mod read;
 mod readonly;
@@ -25,6 +26,7 @@ mod spool;
 mod writer;
 
 pub use event::Event;
+pub use fuzz::fuzz_segment;
 pub use readonly::ReadonlySpool;
 
 use self::core::{Core, State};
@@ -113,12 +115,7 @@ impl SegmentSpool {
         let survey = recover::survey(&*disk, Access::ReadWrite)?;
         options.inline_max = options.inline_max.min(segment_capacity(&*disk, &options) as usize / 4);
         let core = Arc::new(Core::new(disk, options, survey.next));
-        {
-            let mut state = core.lock();
-            let numbers = survey.segments.iter().map(|surveyed| surveyed.segment.number);
-            let leftovers = survey.leftovers.iter().map(|(number, ..)| *number);
-            numbers.chain(leftovers).for_each(|number| state.catalog.note_number(number));
-        }
+        core.lock().catalog.note_number(survey.last_number);
         let (writer, keeper) = (writer::Writer::new(core.clone()), keeper::Keeper::new(core.clone()));
         let bodies = core.clone();
         let threads = vec![

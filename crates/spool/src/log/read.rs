@@ -81,17 +81,24 @@ impl StateRecord {
     }
 }
 
-/// The record that tells it, without a sequence number. None if it would be too large.
-pub(crate) fn put_state(kind: Kind, state: &StateRecord) -> Option<Record> {
-    let mut payload = Vec::with_capacity(128);
-    state.digest.encode(&mut payload);
+/// The fields of a STATE or ADMIN record.
+pub(crate) fn state_fields(outcomes: &[Outcome], added: &[Recipient]) -> Vec<u8> {
+    let mut fields = Vec::new();
+    for outcome in outcomes {
+        put_nested(&mut fields, tag::OUTCOME, |out| put_outcome(out, outcome));
+    }
+    for recipient in added {
+        put_nested(&mut fields, tag::RECIPIENT, |out| put_recipient(out, recipient));
+    }
+    fields
+}
+
+/// A STATE or ADMIN record, without a sequence number. None if it would be too large.
+pub(crate) fn state_record(kind: Kind, digest: &StateDigest, fields: &[u8]) -> Option<Record> {
+    let mut payload = Vec::with_capacity(32 + fields.len());
+    digest.encode(&mut payload);
     let digest_size = payload.len();
-    for outcome in &state.outcomes {
-        put_nested(&mut payload, tag::OUTCOME, |out| put_outcome(out, outcome));
-    }
-    for recipient in &state.added {
-        put_nested(&mut payload, tag::RECIPIENT, |out| put_recipient(out, recipient));
-    }
+    payload.extend_from_slice(fields);
     Record::new(kind, digest_size, [payload.into(), Bytes::new(), Bytes::new()])
 }
 

@@ -1,7 +1,9 @@
 //! A spool that is only looked at: for `postcat`, `mailq` and export while the server is down, or beside it.
 
+use super::digest::{MessageDigest, StartDigest, StateDigest, decode_done};
 use super::read::{self, Places, Windows};
-use super::recover::{self, Recovered};
+use super::record::Kind;
+use super::recover::{self, Recovered, Survey};
 use super::segment::ReadError;
 use crate::disk::{Access, Disk, RealDisk};
 use crate::{Listed, SpoolError, Stored, Summary};
@@ -15,6 +17,7 @@ use std::sync::Arc;
 /// shows as damaged.
 pub struct ReadonlySpool {
     disk: Arc<dyn Disk>,
+    survey: Survey,
     recovered: Recovered,
 }
 
@@ -26,7 +29,7 @@ impl ReadonlySpool {
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<ReadonlySpool, SpoolError> {
         let survey = recover::survey(&*disk, Access::Read)?;
         let recovered = recover::index(&survey.segments);
-        Ok(ReadonlySpool { disk, recovered })
+        Ok(ReadonlySpool { disk, survey, recovered })
     }
 
     /// In no particular order.
@@ -54,6 +57,22 @@ impl ReadonlySpool {
                 .ok_or(SpoolError::Damaged(entry.id()))?;
             read::list(&places, &mut windows).map_err(|unreadable| explain(entry.id(), unreadable.error))
         })
+    }
+
+    /// Every record, alive or dead, a line each: for a human who looks into a damaged spool.
+    pub fn dump(&self, mut line: impl FnMut(String)) {
+        recover::each_record(&self.survey.segments, |segment, is_cold, entry| {
+            let what = match entry.kind {
+                Kind::Message | Kind::BodyRef => format!("{:?}", MessageDigest::decode(entry.digest)),
+                Kind::State | Kind::Admin => format!("{:?}", StateDigest::decode(entry.digest)),
+                Kind::Done => format!("{:?}", decode_done(entry.digest).collect::<Vec<_>>()),
+                Kind::Start | Kind::Seal => format!("{:?}", StartDigest::decode(entry.digest)),
+            };
+            let (place, heat) = (entry.spot.position(), if is_cold { "cold" } else { "hot" });
+            let state = if segment.read(entry.spot).is_ok() { "" } else { " DAMAGED" };
+            let number = segment.number;
+            line(format!("{number:08} {heat} {place:8X} {:8} {:?}{state} {what}", entry.seq, entry.kind));
+        });
     }
 
     /// How many pieces of the spool are damaged, as far as opening it showed. The next server to open it sets them aside.

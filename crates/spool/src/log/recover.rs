@@ -12,7 +12,7 @@ use super::scan::{Scan, scan};
 use super::segment::{self, Index, IndexEntry, Opened, Segment, Spot, Unsealed};
 use crate::SpoolError;
 use crate::disk::{Access, Disk, DiskFile, read_full_at};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub(crate) struct Survey {
     pub(crate) rescued: Vec<u32>,
     /// Files that were being made segments: number, file, size.
     pub(crate) leftovers: Vec<(u32, Arc<dyn DiskFile>, u64)>,
+    /// Folders, links and the like in the place of segments.
+    pub(crate) strange: Vec<(u32, std::io::Error)>,
+    /// Of all names that are segments'.
+    pub(crate) last_number: u32,
     pub(crate) next: Next,
 }
 
@@ -46,13 +50,20 @@ pub(crate) fn survey(disk: &dyn Disk, access: Access) -> Result<Survey, SpoolErr
     let names = disk.names(segment::FOLDER).map_err(SpoolError::from_io)?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
-    let mut survey =
-        Survey { segments: Vec::new(), rescued: Vec::new(), leftovers: Vec::new(), next: Next::FIRST };
+    let mut survey = Survey {
+        segments: Vec::new(),
+        rescued: Vec::new(),
+        leftovers: Vec::new(),
+        strange: Vec::new(),
+        last_number: numbers.last().copied().unwrap_or(0),
+        next: Next::FIRST,
+    };
     for number in numbers {
         match Segment::open(disk, number, access) {
             Ok(opened) => survey.add(number, opened)?,
-            // A folder, a link or a FIFO in its place; or it was removed a moment ago.
-            Err(error) if is_not_there(&error) => {}
+            // A server that is running has removed it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if is_strange(&error) => survey.strange.push((number, error)),
             Err(error) => return Err(SpoolError::from_io(error)),
         }
     }
@@ -83,11 +94,11 @@ impl Survey {
     }
 }
 
-fn is_not_there(error: &std::io::Error) -> bool {
+/// Whether there is something that is no regular file.
+fn is_strange(error: &std::io::Error) -> bool {
     use nix::errno::Errno;
-    use std::io::ErrorKind::{InvalidInput, NotFound};
     let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(error.kind(), NotFound | InvalidInput)
+    error.kind() == std::io::ErrorKind::InvalidInput
         || matches!(errno, Some(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR))
 }
 
@@ -129,8 +140,8 @@ pub(crate) struct Recovered {
     pub(crate) unsealed: Vec<Unsealed>,
     /// Segments without any record.
     pub(crate) empty: Vec<Segment>,
-    /// Segments that garbage collection filled.
-    cold: HashSet<u32>,
+    /// Of each message's last STATE record so far: its sequence number, and whether it is a snapshot.
+    last_states: HashMap<u64, (u64, bool)>,
 }
 
 /// A segment with a way to its digests.
@@ -148,11 +159,10 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
         unreadable: Vec::new(),
         unsealed: Vec::new(),
         empty: Vec::new(),
-        cold: HashSet::new(),
+        last_states: HashMap::new(),
     };
     let sources: Vec<Source> =
         surveyed.iter().filter_map(|one| recovered.source(one, is_followed(one, surveyed))).collect();
-    recovered.cold = sources.iter().filter(|s| s.is_cold).map(|s| s.segment.number).collect();
     // What garbage collection copied counts, not the original, so that the original's segment can be freed.
     let (cold, hot): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|source| source.is_cold);
     let copies_first: Vec<&Source> = cold.into_iter().rev().chain(hot).collect();
@@ -168,8 +178,18 @@ pub(crate) fn index(surveyed: &[Surveyed]) -> Recovered {
     for source in &sources {
         source.each(|entry| recovered.add_state(source, entry, &mut disordered));
     }
+    recovered.last_states = HashMap::new();
     recovered.put_in_order(&copies_first, &disordered);
     recovered
+}
+
+/// Shows every record that an index tells of: segment, whether that is cold, and the record.
+pub(crate) fn each_record(surveyed: &[Surveyed], mut show: impl FnMut(&Segment, bool, IndexEntry<'_>)) {
+    for one in surveyed {
+        let is_cold = one.start.is_some_and(|start| start.digest.is_cold);
+        let source = Source { segment: one.segment.clone(), is_cold, scanned: None };
+        source.each(|entry| show(&one.segment, is_cold, entry));
+    }
 }
 
 /// Whether another segment was begun after this one was full: then its last batch is complete.
@@ -287,15 +307,25 @@ impl Recovered {
         }
         let Ok(digest) = StateDigest::decode(entry.digest) else { return };
         let Some(message) = self.catalog.messages.get_mut(digest.serial) else { return };
-        // Segments are read in the order in which they were begun, so records of one message come in order; but what garbage
-        // collection copied is older than its segment.
-        let others = message.states();
-        let has_cold = source.is_cold || others.iter().any(|place| self.cold.contains(&place.segment));
-        if !others.is_empty() && has_cold {
+        // Segments are read in the order in which they were begun, so records of one message come in order. But what garbage
+        // collection copied is older than its segment, and what could not be written is in two places.
+        let is_snapshot = digest.change.is_snapshot;
+        let last = self.last_states.get(&digest.serial).copied();
+        // Of two copies of a snapshot the one in the cold segment counts, as for messages.
+        let is_copy = source.is_cold && is_snapshot && last == Some((entry.seq, true));
+        let is_later = is_copy || last.is_none_or(|(seq, _)| entry.seq > seq);
+        if !is_later && last.is_some_and(|(_, is_snapshot)| is_snapshot) {
+            // The snapshot tells it.
+            return;
+        }
+        if !is_later || is_snapshot && digest.added > 0 {
             disordered.insert(digest.serial);
         }
+        if is_later {
+            self.last_states.insert(digest.serial, (entry.seq, is_snapshot));
+        }
         message.apply(&digest);
-        self.catalog.add_state(digest.serial, source.place(entry.spot));
+        self.catalog.add_state(digest.serial, source.place(entry.spot), is_snapshot);
     }
 
     /// Applies the STATE records of some messages again, in the right order.

@@ -219,3 +219,99 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::fuzz::OneFile;
+    use crate::log::record::{Kind, Record};
+    use crate::log::segment::Appender;
+    use bytes::Bytes;
+
+    const CAPACITY: u64 = 16 * PAGE_SIZE;
+
+    fn record(seq: u64, size: usize) -> Record {
+        let payload = Bytes::from(vec![seq as u8; size]);
+        let record = Record::new(Kind::Message, 4, [payload, Bytes::new(), Bytes::new()]).unwrap();
+        Record { seq, ..record }
+    }
+
+    /// Records 1 | 2 3 4 | 5 6 in three batches, and where they are.
+    fn segment() -> (Segment, OneFile, Vec<u64>) {
+        let file = OneFile::default();
+        file.0.lock().unwrap().resize(CAPACITY as usize, 0xEE);
+        let segment = Segment::prepare(Arc::new(file.clone()), 1, CAPACITY).unwrap();
+        let mut appender = Appender::new(segment.clone());
+        let batches = [
+            vec![record(1, 20)],
+            vec![record(2, 100), record(3, 5000), record(4, 100)],
+            vec![record(5, 10), record(6, 9000)],
+        ];
+        let mut places = vec![0];
+        for (n, batch) in batches.iter().enumerate() {
+            let spots = appender.append(n as u64 + 1, batch).unwrap();
+            places.extend(spots.iter().map(|spot| spot.position()));
+        }
+        (segment, file, places)
+    }
+
+    fn seqs(scan: &Scan) -> Vec<u64> {
+        scan.index.entries().map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn whole_segments_are_read_to_their_end() {
+        let (segment, _, places) = segment();
+        let scan = scan(&segment);
+        assert_eq!(seqs(&scan), [1, 2, 3, 4, 5, 6]);
+        assert_eq!((scan.last_batch, scan.torn, scan.damage.len()), (3, None, 0));
+        assert_eq!(scan.end, (places[6] + 9040).next_multiple_of(PAGE_SIZE));
+    }
+
+    #[test]
+    fn an_empty_segment_has_no_batch() {
+        let file = OneFile::default();
+        file.0.lock().unwrap().resize(CAPACITY as usize, 0xEE);
+        let segment = Segment::prepare(Arc::new(file), 1, CAPACITY).unwrap();
+        assert_eq!(scan(&segment).last_batch, 0);
+    }
+
+    #[test]
+    fn torn_or_damaged() {
+        const HEADER: u64 = 3;
+        const PAYLOAD: u64 = 45;
+        // The record that is hit, where; the records that are left; whether it is torn, or damaged, or both.
+        for (hit, at, left, is_torn, is_damaged) in [
+            (1, HEADER, &[2, 3, 4, 5, 6][..], false, true),
+            (1, PAYLOAD, &[2, 3, 4, 5, 6], false, true),
+            (2, HEADER, &[1, 3, 4, 5, 6], false, true),
+            (3, PAYLOAD, &[1, 2, 4, 5, 6], false, true),
+            (4, HEADER, &[1, 2, 3, 5, 6], false, true),
+            (5, HEADER, &[1, 2, 3, 4], true, false),
+            (5, PAYLOAD, &[1, 2, 3, 4], true, false),
+            (6, HEADER, &[1, 2, 3, 4, 5], true, false),
+            (6, PAYLOAD, &[1, 2, 3, 4, 5], true, false),
+            (6, 8000, &[1, 2, 3, 4, 5], true, false),
+        ] {
+            let (segment, file, places) = segment();
+            file.0.lock().unwrap()[(places[hit] + at) as usize] ^= 1;
+            let scan = scan(&segment);
+            assert_eq!(seqs(&scan), left, "record {hit} at {at}");
+            assert_eq!(
+                (scan.torn.is_some(), !scan.damage.is_empty()),
+                (is_torn, is_damaged),
+                "record {hit} at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_batch_without_its_beginning_is_torn() {
+        let (segment, file, places) = segment();
+        let page = places[5] as usize..places[5] as usize + PAGE_SIZE as usize;
+        file.0.lock().unwrap()[page].fill(0);
+        let scan = scan(&segment);
+        assert_eq!(seqs(&scan), [1, 2, 3, 4]);
+        assert!(scan.damage.is_empty());
+    }
+}

@@ -24,6 +24,7 @@ const VERSION: u32 = 1;
 const TRAILER_SIZE: u64 = 32;
 /// How much is zeroed at once.
 const ZERO_SIZE: usize = 1 << 20;
+const ZEROS_PER_SYNC: u64 = 4 << 20;
 /// Parts of records that are smaller are copied together: that costs less than a part of a vectored write.
 const COPY_MAX: usize = 16 * 1024;
 /// An index entry before its digest: offset / 8 (4), payload size (4), kind (1), digest size (2), sequence number (8).
@@ -91,7 +92,8 @@ impl Segment {
     /// Makes a segment of a file whose content is no longer needed: when this returns, that is durably gone.
     pub(crate) fn prepare(file: Arc<dyn DiskFile>, number: u32, capacity: u64) -> io::Result<Segment> {
         let epoch = random();
-        let mut page = vec![0; PAGE_SIZE as usize];
+        // The page behind is wiped: if the first one rots, nothing must look like the segment's START record.
+        let mut page = vec![0; 2 * PAGE_SIZE as usize];
         page[..8].copy_from_slice(MAGIC);
         page[8..12].copy_from_slice(&VERSION.to_le_bytes());
         page[12..16].copy_from_slice(&number.to_le_bytes());
@@ -115,10 +117,13 @@ impl Segment {
         })
     }
 
-    /// Opens a segment whose first page is damaged: the epoch of its latest batch is its epoch. If it has no batch, it was
-    /// being created.
+    /// Opens a segment whose first page is damaged: the epoch of its latest batch is its epoch. Without batches it was being
+    /// created, and with an empty second page it was a spare.
     fn rescue(file: Arc<dyn DiskFile>, number: u32, capacity: u64) -> Opened {
         let mut window = Window::new(file.clone(), capacity);
+        if window.get(PAGE_SIZE, PAGE_SIZE as usize).iter().all(|octet| *octet == 0) {
+            return Opened::Nothing { file, capacity };
+        }
         let batches = (PAGE_SIZE..capacity).step_by(PAGE_SIZE as usize).filter_map(|at| {
             let octets = window.get(at, HEADER_SIZE).first_chunk()?;
             Header::parse_any_epoch(octets).map(|header| (header.batch, header.epoch))
@@ -224,6 +229,10 @@ fn fill_with_zeros(file: &dyn DiskFile, capacity: u64) -> io::Result<()> {
         let size = (capacity - at).min(zeros.len() as u64);
         write_all_at(file, &mut [IoSlice::new(&zeros[..size as usize])], at)?;
         at += size;
+        if at.is_multiple_of(ZEROS_PER_SYNC) {
+            // The commits that go on meanwhile must not wait for all of it.
+            sync(file)?;
+        }
     }
     Ok(())
 }

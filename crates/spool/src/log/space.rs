@@ -16,8 +16,10 @@ const STALE_AFTER: Duration = Duration::from_millis(100);
 pub(crate) struct Space {
     /// What drafts have reserved.
     reserved: AtomicU64,
-    /// What the log can take without asking the file system, above what is kept so that the queue can drain.
-    log_room: AtomicU64,
+    /// What the segment that is being filled can take.
+    segment_room: AtomicU64,
+    /// What the spares can take, above what is kept so that the queue can drain.
+    spare_room: AtomicU64,
     /// What is kept free for new segments.
     margin: AtomicU64,
     /// The file system's free space, and when we asked.
@@ -28,7 +30,8 @@ impl Space {
     pub(crate) fn new() -> Space {
         Space {
             reserved: AtomicU64::new(0),
-            log_room: AtomicU64::new(0),
+            segment_room: AtomicU64::new(0),
+            spare_room: AtomicU64::new(0),
             margin: AtomicU64::new(0),
             free: Mutex::new(None),
         }
@@ -37,7 +40,7 @@ impl Space {
     pub(crate) fn reserve(&self, disk: &dyn Disk, octets: u64) -> Result<(), SpoolError> {
         let reserved = self.reserved.fetch_add(octets, Relaxed) + octets;
         let needed = reserved.saturating_add(self.margin.load(Relaxed));
-        let log_room = self.log_room.load(Relaxed);
+        let log_room = self.segment_room.load(Relaxed) + self.spare_room.load(Relaxed);
         let has_room = |free: u64| free.saturating_add(log_room) >= needed;
         // Before refusing, ask again: what was full a moment ago may have room now.
         if has_room(self.free(disk, STALE_AFTER)) || has_room(self.free(disk, Duration::ZERO)) {
@@ -51,8 +54,12 @@ impl Space {
         self.reserved.fetch_sub(octets, Relaxed);
     }
 
-    pub(crate) fn set_log_room(&self, octets: u64) {
-        self.log_room.store(octets, Relaxed);
+    pub(crate) fn set_segment_room(&self, octets: u64) {
+        self.segment_room.store(octets, Relaxed);
+    }
+
+    pub(crate) fn set_spare_room(&self, octets: u64) {
+        self.spare_room.store(octets, Relaxed);
     }
 
     pub(crate) fn set_margin(&self, octets: u64) {

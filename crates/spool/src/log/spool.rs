@@ -4,7 +4,7 @@ use super::bodies::Waiting;
 use super::commit::{Committed, encode};
 use super::core::{Core, Op, State, Task};
 use super::digest::{Change, NextAttempt, StateDigest};
-use super::read::{self, Places, StateRecord, Unreadable, Windows, put_state};
+use super::read::{self, Places, Unreadable, Windows, state_record};
 use super::record::Kind;
 use super::segment::ReadError;
 use super::{SegmentSpool, space};
@@ -85,12 +85,11 @@ impl Spool for SegmentSpool {
     fn record(&self, id: QueueId, outcomes: &[Outcome], next_attempt: Option<Time>) {
         let next_attempt = next_attempt.map_or(NextAttempt::Unchanged, NextAttempt::At);
         let change = Change { next_attempt, ..Change::default() };
-        let Some(serial) = id.serial() else { return };
         let rest = outcomes.len() - outcomes.len() % OUTCOMES_MAX;
         for chunk in outcomes[..rest].chunks(OUTCOMES_MAX) {
-            self.core.push_state(id, Kind::State, told(serial, Change::default(), chunk, &[]), None);
+            self.core.push_state(id, Change::default(), chunk);
         }
-        self.core.push_state(id, Kind::State, told(serial, change, &outcomes[rest..], &[]), None);
+        self.core.push_state(id, change, &outcomes[rest..]);
     }
 
     fn append_recipients(
@@ -99,32 +98,36 @@ impl Spool for SegmentSpool {
         recipients: &[Recipient],
         outcomes: &[Outcome],
     ) -> Result<Range<u32>, SpoolError> {
-        let serial = id.serial().ok_or(SpoolError::Unknown(id))?;
         let count = u32::try_from(recipients.len()).map_err(|_| too_many())?;
-        let record = told(serial, Change::default(), outcomes, recipients);
-        let encoded = put_state(Kind::State, &record).ok_or_else(too_many)?;
+        let fields = read::state_fields(outcomes, recipients);
         self.core.with_state(id, |state| {
             let entry = state.catalog.find_mut(id).ok_or(SpoolError::Unknown(id))?;
             let first = entry.recipients();
             let end = first.checked_add(count).ok_or_else(too_many)?;
-            entry.apply(&record.digest);
-            self.core.push(state, Op { serial, task: Task::State(encoded), promise: None });
+            let digest = StateDigest::new(entry.serial, Change::default(), count, outcomes);
+            let record = state_record(Kind::State, &digest, &fields).ok_or_else(too_many)?;
+            entry.apply(&digest);
+            let task = Task::State { record, is_snapshot: false };
+            self.core.push(state, Op { serial: digest.serial, task, promise: None });
             Ok(first..end)
         })
     }
 
     fn mark_warned(&self, id: QueueId) {
-        let Some(serial) = id.serial() else { return };
-        let change = Change { is_warned: true, ..Change::default() };
-        self.core.push_state(id, Kind::State, told(serial, change, &[], &[]), None);
+        self.core.push_state(id, Change { is_warned: true, ..Change::default() }, &[]);
     }
 
     fn finish(&self, id: QueueId) {
         self.core.finish(id, None);
     }
 
+    fn set_aside(&self, id: QueueId) -> Result<(), SpoolError> {
+        let known = self.core.with_state(id, |state| state.catalog.find(id).map(|e| (e.serial, e.message())));
+        let (serial, place) = known.ok_or(SpoolError::Unknown(id))?;
+        self.core.drop_damaged_message(serial, place)
+    }
+
     fn administer(&self, id: QueueId, action: Admin) -> Durable {
-        let Some(serial) = id.serial() else { return Durable::ready(Err(SpoolError::Unknown(id))) };
         let (promise, durable) = Durable::pair();
         let change = match action {
             Admin::Delete => {
@@ -138,7 +141,7 @@ impl Spool for SegmentSpool {
             }
             Admin::Expire => Change { is_expired: true, ..Change::default() },
         };
-        self.core.push_state(id, Kind::Admin, told(serial, change, &[], &[]), Some(promise));
+        self.core.push_admin(id, change, promise);
         durable
     }
 
@@ -172,11 +175,6 @@ impl Spool for SegmentSpool {
 
 fn too_many() -> SpoolError {
     SpoolError::Format("too many recipients for a record".into())
-}
-
-fn told(serial: u64, change: Change, outcomes: &[Outcome], added: &[Recipient]) -> StateRecord {
-    let digest = StateDigest::new(serial, change, added.len() as u32, outcomes);
-    StateRecord { seq: 0, digest, outcomes: outcomes.to_vec(), added: added.to_vec() }
 }
 
 /// Where a message is, written or not.
@@ -214,17 +212,36 @@ impl Core {
         act(&mut state)
     }
 
-    /// Hands over a STATE or ADMIN record.
-    fn push_state(&self, id: QueueId, kind: Kind, record: StateRecord, mut promise: Option<Promise>) {
-        let Some(encoded) = put_state(kind, &record) else { return };
-        let is_known = self.with_state(id, |state| {
-            let Some(entry) = state.catalog.find_mut(id) else { return false };
-            entry.apply(&record.digest);
-            let serial = record.digest.serial;
-            self.push(state, Op { serial, task: Task::State(encoded), promise: promise.take() });
-            true
+    /// Hands over a STATE record.
+    fn push_state(&self, id: QueueId, change: Change, outcomes: &[Outcome]) {
+        let fields = read::state_fields(outcomes, &[]);
+        self.with_state(id, |state| {
+            let Some(entry) = state.catalog.find_mut(id) else { return };
+            let mut digest = StateDigest::new(entry.serial, change, 0, outcomes);
+            entry.apply(&digest);
+            // Usually one attempt replaces all that was known of earlier ones, whose records can go.
+            let is_snapshot = entry.is_told_by(outcomes);
+            if is_snapshot {
+                digest.change = entry.changes();
+            }
+            let Some(record) = state_record(Kind::State, &digest, &fields) else { return };
+            let task = Task::State { record, is_snapshot };
+            self.push(state, Op { serial: digest.serial, task, promise: None });
         });
-        if let Some(promise) = promise.filter(|_| !is_known) {
+    }
+
+    /// Hands over an ADMIN record.
+    fn push_admin(&self, id: QueueId, change: Change, promise: Promise) {
+        let unknown = self.with_state(id, |state| {
+            let Some(entry) = state.catalog.find_mut(id) else { return Some(promise) };
+            let digest = StateDigest::new(entry.serial, change, 0, &[]);
+            let Some(record) = state_record(Kind::Admin, &digest, &[]) else { return Some(promise) };
+            entry.apply(&digest);
+            let task = Task::State { record, is_snapshot: false };
+            self.push(state, Op { serial: digest.serial, task, promise: Some(promise) });
+            None
+        });
+        if let Some(promise) = unknown {
             promise.resolve(Err(SpoolError::Unknown(id)));
         }
     }

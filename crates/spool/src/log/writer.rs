@@ -16,6 +16,7 @@ use super::segment::{Appender, Load, Segment, Spot};
 use super::{Event, segment_capacity};
 use crate::{Arrival, Health, Promise, SpoolError};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -31,6 +32,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Sizes of a segment that is needed now while there is no spare: the first that the disk has room for.
 const EMERGENCY_SIZES: [u64; 3] = [1 << 20, 256 << 10, 64 << 10];
 
+/// A spool that is being closed gives up after so many failures.
+const CLOSING_ATTEMPTS: u32 = 3;
+
 pub(crate) struct Writer {
     core: Arc<Core>,
     appender: Option<Appender>,
@@ -39,6 +43,7 @@ pub(crate) struct Writer {
 
 /// The device has failed and not yet worked since.
 struct Failure {
+    attempts: u32,
     backoff: Duration,
     next_attempt: Instant,
 }
@@ -74,6 +79,7 @@ impl Writer {
         let mut state = core.lock();
         loop {
             if state.queue.is_empty() && state.is_closing {
+                state.writer = WriterState::Gone;
                 return Next::Close;
             }
             let wait = self.wait_time(&state);
@@ -121,7 +127,7 @@ impl Writer {
             return Next::Rotate(first.map_or(Load::default(), |op| load_of(Load::default(), op)));
         }
         let batch: Vec<Op> = state.queue.drain(..count).collect();
-        state.urgent -= batch.iter().filter(|op| op.promise.is_some()).count();
+        state.urgent -= batch.iter().filter(|op| op.is_urgent()).count();
         if state.queue.len() == state.urgent {
             state.riding_since = None;
         }
@@ -185,7 +191,8 @@ impl Writer {
         if settled.gone > 0 && (state.note_gone(settled.gone) || settled.has_chores) {
             core.wake_keeper(&mut state);
         }
-        core.space.set_log_room(state.spare_room() + room);
+        core.space.set_segment_room(room);
+        core.space.set_spare_room(state.catalog.count_spares().room());
         let arrivals = state.arrivals.clone();
         drop(state);
         self.recover();
@@ -194,6 +201,7 @@ impl Writer {
             let _ = arrivals.send(arrival);
         }
         settled.promises.into_iter().for_each(|promise| promise.resolve(Ok(())));
+        settled.refused.into_iter().for_each(|(promise, error)| promise.resolve(Err(error)));
     }
 
     /// The device works again.
@@ -212,13 +220,10 @@ impl Writer {
         state.in_flight = Arc::default();
         state.set_role(segment, Role::Failed);
         let batch = Arc::into_inner(batch).expect("readers copy what they need while they hold the lock");
-        let refused = requeue(&mut state, batch, segment);
+        requeue(&mut state, batch, segment, &error);
         core.wake_keeper(&mut state);
         drop(state);
         self.note_failure(&error);
-        for promise in refused {
-            promise.resolve(Err(error.clone()));
-        }
     }
 
     fn note_failure(&mut self, error: &SpoolError) {
@@ -228,21 +233,31 @@ impl Writer {
                 self.core.health.send_replace(Health::Failing(error.to_string()));
                 self.core.tell(Event::DeviceFailed(error.to_string()));
                 // The next attempt is made at once, on another segment.
-                Failure { backoff: BACKOFF_MIN, next_attempt: now }
+                Failure { attempts: 1, backoff: BACKOFF_MIN, next_attempt: now }
             }
-            Some(Failure { backoff, .. }) => {
-                Failure { backoff: (backoff * 2).min(BACKOFF_MAX), next_attempt: now + backoff }
-            }
+            Some(Failure { attempts, backoff, .. }) => Failure {
+                attempts: attempts + 1,
+                backoff: (backoff * 2).min(BACKOFF_MAX),
+                next_attempt: now + backoff,
+            },
         });
+        self.give_up(error);
+    }
+
+    /// Tells those who have waited long enough for a device that does not work.
+    fn give_up(&self, error: &SpoolError) {
+        let attempts = self.failure.as_ref().map_or(0, |failure| failure.attempts);
         let core = self.core.clone();
         let mut state = core.lock();
-        if state.is_closing {
-            // There will be no better time: whoever waits is told.
-            let queue = std::mem::take(&mut state.queue);
+        let refused = if attempts > 1 { state.take_refused() } else { Vec::new() };
+        let is_over = state.is_closing && attempts >= CLOSING_ATTEMPTS;
+        let queue = if is_over { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        if is_over {
             state.urgent = 0;
-            drop(state);
-            queue.into_iter().for_each(|op| op.fail(error.clone()));
         }
+        drop(state);
+        refused.into_iter().for_each(|(promise, error)| promise.resolve(Err(error)));
+        queue.into_iter().for_each(|op| op.fail(error.clone()));
     }
 
     /// Goes on in another segment.
@@ -250,7 +265,8 @@ impl Writer {
         match self.begin_segment(load) {
             Ok(appender) => {
                 let mut state = self.core.lock();
-                self.core.space.set_log_room(state.spare_room() + appender.room());
+                self.core.space.set_segment_room(appender.room());
+                self.core.space.set_spare_room(state.catalog.count_spares().room());
                 // There should be another spare soon.
                 self.core.wake_keeper(&mut state);
                 drop(state);
@@ -288,17 +304,17 @@ impl Writer {
         }
     }
 
-    /// A spare that takes so much, or a new segment if there is none. The last spare is not for new messages, so that the
-    /// queue can always drain.
+    /// A spare that takes so much, or a new segment if there is none. Some spares are not for new messages, so that what is
+    /// queued can always be recorded.
     fn next_segment(&self, load: Load) -> io::Result<Segment> {
         let start = start_record(StartDigest { serial_limit: 0, is_cold: false }, 0);
         let needed = load.add(&start).capacity();
         let mut state = self.core.lock();
         let is_message = state.queue.front().is_some_and(|op| matches!(op.task, Task::Message(_)));
         let fitting = |spare: &&SegmentState| spare.segment.capacity >= needed;
-        let spare = state.catalog.spares().filter(fitting).map(|spare| spare.segment.clone()).next();
-        let is_last = state.catalog.spares().count() == 1;
-        if let Some(spare) = spare.clone().filter(|_| !is_last || !is_message) {
+        let spare = state.catalog.spares().find(fitting).map(|spare| spare.segment.clone());
+        let room = state.catalog.count_spares().room();
+        if let Some(spare) = spare.filter(|spare| !is_message || room >= spare.capacity) {
             state.set_role(spare.number, Role::Filling);
             return Ok(spare);
         }
@@ -344,9 +360,8 @@ impl Writer {
     /// Everything is durable; the index of the last segment makes the next start quick.
     fn close(&mut self) {
         let Some(last) = self.appender.take() else { return };
-        let number = last.segment().number;
+        // It stays as it is for the rest of this process: the next one learns from it which serial numbers are free.
         let unsealed = last.into_unsealed(self.core.next_serial.load(Relaxed));
-        self.core.lock().set_role(number, Role::Full);
         if let Err(error) = unsealed.seal() {
             self.core.tell(Event::ChoreFailed { chore: "seal a segment", error: error.to_string() });
         }
@@ -357,6 +372,7 @@ impl Writer {
 #[derive(Default)]
 struct Settled {
     promises: Vec<Promise>,
+    refused: Vec<(Promise, SpoolError)>,
     arrivals: Vec<Arrival>,
     /// Messages that are no more.
     gone: usize,
@@ -371,8 +387,9 @@ impl Settled {
                 state.catalog.insert(entry_of(&new, place));
                 self.arrivals.push(new.arrival);
             }
-            Task::State(_) => {
-                state.catalog.add_state(op.serial, places.next().expect("a place for each record"));
+            Task::State { is_snapshot, .. } => {
+                let place = places.next().expect("a place for each record");
+                state.catalog.add_state(op.serial, place, is_snapshot);
                 self.note_chain(state, op.serial);
             }
             Task::Done => {
@@ -381,7 +398,8 @@ impl Settled {
                     self.note_dead(state, &entry.message(), entry.has_body().then_some(op.serial));
                 }
             }
-            Task::Void { segment: failed, has_body } => {
+            Task::Void { segment: failed, has_body, refused } => {
+                self.refused.extend(refused);
                 self.gone += 1;
                 state.catalog.add_proof(op.serial, failed, segment);
                 if has_body {
@@ -414,27 +432,22 @@ impl Settled {
     }
 }
 
-/// Puts back into the queue, in front, what must persist. Gives the promises of messages: they are refused.
-fn requeue(state: &mut State, batch: Vec<Op>, segment: u32) -> Vec<Promise> {
-    let mut refused = Vec::new();
-    let mut again = Vec::with_capacity(batch.len());
-    for mut op in batch {
+/// Puts back into the queue, in front, what must persist. Messages are refused, but whoever waits is told only when it is
+/// certain that they will not come back after a crash.
+fn requeue(state: &mut State, batch: Vec<Op>, segment: u32, error: &SpoolError) {
+    for mut op in batch.into_iter().rev() {
         if let Task::Message(new) = &op.task {
-            refused.extend(op.promise.take());
             let has_body = new.digest.body.is_some();
-            op.task = Task::Void { segment, has_body };
+            let refused = op.promise.take().map(|promise| (promise, error.clone()));
+            op.task = Task::Void { segment, has_body, refused };
         }
-        again.push(op);
-    }
-    for op in again.into_iter().rev() {
-        if op.promise.is_some() {
+        if op.is_urgent() {
             state.urgent += 1;
         } else {
             state.riding_since.get_or_insert_with(Instant::now);
         }
         state.queue.push_front(op);
     }
-    refused
 }
 
 /// Takes all messages out of the queue. They were never written.
@@ -442,7 +455,7 @@ fn take_messages(state: &mut State) -> Vec<Op> {
     let (messages, others): (Vec<Op>, Vec<Op>) =
         state.queue.drain(..).partition(|op| matches!(op.task, Task::Message(_)));
     state.queue.extend(others);
-    state.urgent = state.queue.iter().filter(|op| op.promise.is_some()).count();
+    state.urgent = state.queue.iter().filter(|op| op.is_urgent()).count();
     for op in &messages {
         if let Task::Message(new) = &op.task
             && new.digest.body.is_some()
@@ -471,7 +484,7 @@ fn create_at_once(core: &Core, number: u32, needed: u64) -> io::Result<Segment> 
 fn load_of(load: Load, op: &Op) -> Load {
     match &op.task {
         Task::Message(new) => load.add(&new.record),
-        Task::State(record) => load.add(record),
+        Task::State { record, .. } => load.add(record),
         Task::Done | Task::Void { .. } => load.add_small(8),
         Task::Flush => load,
     }
@@ -485,7 +498,7 @@ fn records_of(batch: &[Op]) -> Vec<Record> {
     for op in batch {
         match &op.task {
             Task::Message(new) => records.push(new.record.clone()),
-            Task::State(record) => records.push(record.clone()),
+            Task::State { record, .. } => records.push(record.clone()),
             Task::Done | Task::Void { .. } => done.push(op.serial),
             Task::Flush => {}
         }

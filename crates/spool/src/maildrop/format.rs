@@ -233,7 +233,7 @@ pub fn fuzz_reader(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::tests::any_recipient;
+    use crate::codec::tests::{any_encoding, any_recipient};
     use proptest::prelude::*;
 
     fn any_submission() -> impl Strategy<Value = Submission> {
@@ -241,12 +241,12 @@ mod tests {
         let option = || proptest::option::of(bytes());
         let recipients = proptest::collection::vec(any_recipient(), 0..4);
         let extra = proptest::collection::vec((".{0,9}", bytes()), 0..3);
-        (option(), recipients, option(), any::<[bool; 2]>(), option(), extra).prop_map(
-            |(sender, recipients, full_name, [is_8bit, is_full], envid, extra)| Submission {
+        (option(), recipients, option(), (any_encoding(), any::<bool>()), option(), extra).prop_map(
+            |(sender, recipients, full_name, (encoding, is_full), envid, extra)| Submission {
                 sender: sender.map(Address::new),
                 recipients,
                 full_name: full_name.map(Bytes::from),
-                encoding: if is_8bit { Encoding::EightBitMime } else { Encoding::SevenBit },
+                encoding,
                 ret: envid.as_ref().map(|_| if is_full { Ret::Full } else { Ret::Headers }),
                 envid: envid.map(Bytes::from),
                 extra: extra.into_iter().map(|(name, value)| (name, value.into())).collect(),

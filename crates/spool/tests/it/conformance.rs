@@ -74,6 +74,7 @@ suite! {
     unknown_messages
     listed
     large_bodies
+    set_aside_is_gone
     announced_or_summarized_never_both
 }
 
@@ -329,6 +330,14 @@ fn large_bodies(mut candidate: impl Candidate) {
     let mut rest = Vec::new();
     reader.read_to_end(&mut rest).unwrap();
     assert_eq!(rest.len(), 2_999_904);
+}
+
+fn set_aside_is_gone(mut candidate: impl Candidate) {
+    let spool = candidate.open();
+    let id = commit(&spool, &["a@b"], &[1; 300_000]);
+    spool.set_aside(id).unwrap();
+    assert!(matches!(spool.set_aside(id), Err(SpoolError::Unknown(_))));
+    assert!(candidate.reopen(spool).summary(id).is_none());
 }
 
 fn announced_or_summarized_never_both(mut candidate: impl Candidate) {

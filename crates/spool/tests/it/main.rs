@@ -3,5 +3,9 @@
 
 mod conformance;
 mod crash;
+mod damage;
+mod faults;
+mod kill;
 mod model;
+mod progress;
 mod sim_disk;

@@ -3,12 +3,12 @@
 use mail::{Address, DsnStatus, Envelope, Fate, Outcome, QueueId, Recipient, Time};
 use spool::disk::Disk;
 use spool::{Health, Listed, Options, ReadonlySpool, SegmentSpool, Spool, SpoolError, Stored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// What a test did, or was told.
 #[derive(Clone, Debug)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// A commit was handed over.
     Commit {
         id: QueueId,
@@ -44,12 +44,14 @@ pub enum Mark {
 
 /// What is known of each message.
 #[derive(Clone, Default)]
-pub struct Model {
-    pub messages: BTreeMap<QueueId, Expected>,
+pub(crate) struct Model {
+    pub(crate) messages: BTreeMap<QueueId, Expected>,
+    /// Ids that were ever given to a message.
+    used: BTreeSet<QueueId>,
 }
 
 #[derive(Clone)]
-pub struct Expected {
+pub(crate) struct Expected {
     body: Vec<u8>,
     /// What must be there at least: None as long as the message need not be.
     durable: Option<Version>,
@@ -57,6 +59,7 @@ pub struct Expected {
     latest: Version,
     may_be_gone: bool,
     must_be_gone: bool,
+    is_refused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +71,7 @@ struct Version {
 }
 
 impl Model {
-    pub fn take(&mut self, mark: &Mark) {
+    pub(crate) fn take(&mut self, mark: &Mark) {
         match mark {
             Mark::Commit { id, recipients, body, held } => {
                 let latest = Version { outcomes: vec![None; *recipients as usize], held: vec![*held] };
@@ -78,15 +81,17 @@ impl Model {
                     latest,
                     may_be_gone: true,
                     must_be_gone: false,
+                    is_refused: false,
                 };
-                assert!(self.messages.insert(*id, expected).is_none(), "{id} is used twice");
+                assert!(self.used.insert(*id), "{id} is used twice");
+                self.messages.insert(*id, expected);
             }
             Mark::Committed(id) => {
                 let message = self.message(*id);
                 message.durable = Some(message.latest.clone());
                 message.may_be_gone = false;
             }
-            Mark::Refused(id) => self.message(*id).must_be_gone = true,
+            Mark::Refused(id) => self.message(*id).is_refused = true,
             Mark::Record { id, recipient, version, fate } => {
                 self.message(*id).latest.outcomes[*recipient as usize] = Some((*version, *fate));
             }
@@ -100,7 +105,8 @@ impl Model {
             Mark::Flushed => {
                 for message in self.messages.values_mut() {
                     message.durable = message.durable.as_ref().map(|_| message.latest.clone());
-                    message.must_be_gone |= message.durable.is_some() && message.may_be_gone;
+                    let is_finished = message.durable.is_some() && message.may_be_gone;
+                    message.must_be_gone |= is_finished || message.is_refused;
                 }
             }
         }
@@ -111,7 +117,7 @@ impl Model {
     }
 
     /// Compares with what was found. The text tells what is wrong.
-    pub fn check(&self, found: &Found) -> Result<(), String> {
+    pub(crate) fn check(&self, found: &Found) -> Result<(), String> {
         for (id, expected) in &self.messages {
             match found.0.get(id) {
                 None if !expected.may_be_gone && !expected.must_be_gone => {
@@ -129,7 +135,7 @@ impl Model {
     }
 
     /// Goes on from what was found after a crash: that is how it is now.
-    pub fn settle(&mut self, found: &Found) {
+    pub(crate) fn settle(&mut self, found: &Found) {
         self.messages.retain(|id, _| found.0.contains_key(id));
         for (id, expected) in &mut self.messages {
             let message = &found.0[id];
@@ -137,6 +143,7 @@ impl Model {
                 Version { outcomes: message.versions(), held: vec![message.listed.summary.held] };
             expected.durable = Some(expected.latest.clone());
             expected.may_be_gone = false;
+            expected.is_refused = false;
         }
     }
 }
@@ -173,10 +180,10 @@ impl Expected {
 
 /// What is in a spool.
 #[derive(Debug)]
-pub struct Found(pub BTreeMap<QueueId, FoundMessage>);
+pub(crate) struct Found(pub(crate) BTreeMap<QueueId, FoundMessage>);
 
 #[derive(Debug)]
-pub struct FoundMessage {
+pub(crate) struct FoundMessage {
     listed: Listed,
     content: Vec<u8>,
 }
@@ -197,7 +204,7 @@ impl FoundMessage {
 
 impl Found {
     /// Reads everything in a spool, in every way in which it can be read.
-    pub fn in_spool(spool: &SegmentSpool) -> Result<Found, SpoolError> {
+    pub(crate) fn in_spool(spool: &SegmentSpool) -> Result<Found, SpoolError> {
         spool.wait_until_indexed();
         let mut found = BTreeMap::new();
         for listed in spool.list() {
@@ -209,7 +216,7 @@ impl Found {
         Ok(Found(found))
     }
 
-    pub fn on_disk(disk: Arc<dyn Disk>) -> Result<Found, SpoolError> {
+    pub(crate) fn on_disk(disk: Arc<dyn Disk>) -> Result<Found, SpoolError> {
         let spool = ReadonlySpool::open_on(disk)?;
         let mut found = BTreeMap::new();
         for listed in spool.list() {
@@ -222,12 +229,12 @@ impl Found {
     }
 }
 
-pub fn arrival() -> Time {
+pub(crate) fn arrival() -> Time {
     Time::from_micros(1_700_000_000_123_456)
 }
 
 /// Small segments, so that everything happens soon.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         segment_size: 64 << 10,
         inline_max: 8 << 10,
@@ -237,14 +244,14 @@ pub fn options() -> Options {
 }
 
 /// Options, and what the spool tells.
-pub fn options_with_events(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn options_with_events(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
     let events: Arc<Mutex<Vec<String>>> = Arc::default();
     let told = events.clone();
     let on_event = Arc::new(move |event: spool::Event| told.lock().unwrap().push(event.to_string()));
     (Options { on_event, ..options }, events)
 }
 
-pub fn envelope(recipients: u32) -> Envelope {
+pub(crate) fn envelope(recipients: u32) -> Envelope {
     Envelope {
         sender: Address::from("sender@example.com"),
         recipients: (0..recipients).map(recipient).collect(),
@@ -254,11 +261,11 @@ pub fn envelope(recipients: u32) -> Envelope {
     }
 }
 
-pub fn recipient(n: u32) -> Recipient {
+pub(crate) fn recipient(n: u32) -> Recipient {
     Recipient { address: Address::from(&*format!("recipient{n}@example.com")), ..Recipient::default() }
 }
 
-pub fn outcome(recipient: u32, version: u32, fate: Fate) -> Outcome {
+pub(crate) fn outcome(recipient: u32, version: u32, fate: Fate) -> Outcome {
     let class = if fate == Fate::Deferred { 4 } else { 2 };
     Outcome {
         recipient,
@@ -271,18 +278,23 @@ pub fn outcome(recipient: u32, version: u32, fate: Fate) -> Outcome {
     }
 }
 
-pub fn content(body: &[u8]) -> Vec<u8> {
+pub(crate) fn content(body: &[u8]) -> Vec<u8> {
     [b"Subject: x\r\n\r\n", body].concat()
 }
 
 /// Drafts and hands over a message; the result is the future's.
-pub fn commit(spool: &SegmentSpool, recipients: u32, body: &[u8], held: bool) -> Result<QueueId, SpoolError> {
+pub(crate) fn commit(
+    spool: &SegmentSpool,
+    recipients: u32,
+    body: &[u8],
+    held: bool,
+) -> Result<QueueId, SpoolError> {
     let (id, durable) = begin(spool, recipients, body, held, |_| {})?;
     durable.wait().map(|()| id)
 }
 
 /// As [`commit`], without waiting; `before` is called when the id is known and nothing was handed over.
-pub fn begin(
+pub(crate) fn begin(
     spool: &SegmentSpool,
     recipients: u32,
     body: &[u8],
@@ -301,7 +313,7 @@ pub fn begin(
 }
 
 /// Waits, with a deadline, until the spool's health is as wanted.
-pub fn wait_for_health(spool: &SegmentSpool, is_wanted: impl Fn(&Health) -> bool) {
+pub(crate) fn wait_for_health(spool: &SegmentSpool, is_wanted: impl Fn(&Health) -> bool) {
     let start = std::time::Instant::now();
     let health = spool.health();
     while !is_wanted(&health.borrow()) {

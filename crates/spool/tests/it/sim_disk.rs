@@ -18,7 +18,7 @@ const DEFAULT_CAPACITY: u64 = 1 << 30;
 
 /// What happened, in order. Marks are the test's own.
 #[derive(Clone, Debug)]
-pub enum Step<M> {
+pub(crate) enum Step<M> {
     Create { file: usize, name: String },
     Write { file: usize, offset: u64, octets: Vec<u8> },
     Sync { file: usize },
@@ -29,7 +29,7 @@ pub enum Step<M> {
 }
 
 /// A disk. Clones are the same disk.
-pub struct SimDisk<M>(Arc<Mutex<Inner<M>>>);
+pub(crate) struct SimDisk<M>(Arc<Mutex<Inner<M>>>);
 
 impl<M> Clone for SimDisk<M> {
     fn clone(&self) -> SimDisk<M> {
@@ -46,11 +46,13 @@ struct Inner<M> {
     capacity: u64,
     /// Asked before every operation.
     fault: Box<dyn FnMut(&Operation<'_>) -> Fault + Send>,
+    /// Called before every sync of a file, while others may go on.
+    slow_sync: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// An operation that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation<'a> {
+pub(crate) enum Operation<'a> {
     Create(&'a str),
     Write(&'a str),
     Read(&'a str),
@@ -60,7 +62,7 @@ pub enum Operation<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// An errno.
     Error(i32),
@@ -68,11 +70,11 @@ pub enum Fault {
     Short,
 }
 
-pub const EIO: i32 = 5;
-pub const EINTR: i32 = 4;
+pub(crate) const EIO: i32 = 5;
+pub(crate) const EINTR: i32 = 4;
 
 impl<M: Clone + Send + 'static> SimDisk<M> {
-    pub fn new() -> SimDisk<M> {
+    pub(crate) fn new() -> SimDisk<M> {
         SimDisk::with_files(BTreeMap::new())
     }
 
@@ -95,50 +97,60 @@ impl<M: Clone + Send + 'static> SimDisk<M> {
             is_locked: Arc::default(),
             capacity: DEFAULT_CAPACITY,
             fault: Box::new(|_| Fault::None),
+            slow_sync: Arc::new(|_| {}),
         })))
     }
 
-    pub fn set_capacity(&self, octets: u64) {
+    pub(crate) fn set_capacity(&self, octets: u64) {
         self.lock().capacity = octets;
     }
 
     /// Stops remembering, for tests that show no crash.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut inner = self.lock();
         inner.is_recording = false;
         inner.steps = Vec::new();
     }
 
-    pub fn set_fault(&self, fault: impl FnMut(&Operation<'_>) -> Fault + Send + 'static) {
+    pub(crate) fn set_fault(&self, fault: impl FnMut(&Operation<'_>) -> Fault + Send + 'static) {
         self.lock().fault = Box::new(fault);
     }
 
-    pub fn mark(&self, mark: M) {
+    pub(crate) fn set_slow_sync(&self, slow_sync: impl Fn(&str) + Send + Sync + 'static) {
+        self.lock().slow_sync = Arc::new(slow_sync);
+    }
+
+    /// Octets that files take.
+    pub(crate) fn size(&self) -> u64 {
+        self.lock().used()
+    }
+
+    pub(crate) fn mark(&self, mark: M) {
         self.lock().push(Step::Mark(mark));
     }
 
-    pub fn steps(&self) -> Vec<Step<M>> {
+    pub(crate) fn steps(&self) -> Vec<Step<M>> {
         self.lock().steps.clone()
     }
 
-    pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read_file(&self, name: &str) -> Option<Vec<u8>> {
         let inner = self.lock();
         inner.names.get(name).map(|file| inner.files[*file].clone())
     }
 
     /// Changes a file behind the spool's back.
-    pub fn change_file(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn change_file(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut inner = self.lock();
         let file = inner.names[name];
         change(&mut inner.files[file]);
     }
 
-    pub fn file_names(&self) -> Vec<String> {
+    pub(crate) fn file_names(&self) -> Vec<String> {
         self.lock().names.keys().cloned().collect()
     }
 
     /// The same files on a disk of their own.
-    pub fn copy(&self) -> SimDisk<M> {
+    pub(crate) fn copy(&self) -> SimDisk<M> {
         let inner = self.lock();
         let files = inner.names.iter().map(|(name, file)| (name.clone(), inner.files[*file].clone()));
         SimDisk::with_files(files.collect())
@@ -276,12 +288,16 @@ impl<M: Clone + Send + 'static> DiskFile for SimFile<M> {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let slow_sync = self.disk.lock().slow_sync.clone();
+        slow_sync(&self.name);
         let mut inner = self.disk.lock();
         match inner.check(&Operation::Sync(&self.name)) {
             Ok(_) => {
                 inner.push(Step::Sync { file: self.file });
                 Ok(())
             }
+            // Nothing was tried yet, so nothing is lost.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 inner.push(Step::FailedSync { file: self.file });
                 Err(error)
@@ -303,7 +319,7 @@ fn write(file: &mut Vec<u8>, offset: usize, octets: &[u8]) {
 
 /// What becomes of what was not synced when the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsynced {
+pub(crate) enum Unsynced {
     Lost,
     Kept,
     /// By a seed: names are kept up to a moment; of each write, pages are kept, lost or garbage.
@@ -311,16 +327,21 @@ pub enum Unsynced {
 }
 
 /// A disk as it would be found after a crash behind the last of `steps`.
-pub fn crashed<M: Clone + Send + 'static>(steps: &[Step<M>], unsynced: Unsynced) -> SimDisk<M> {
-    let mut image = Image::default();
-    for step in steps {
-        image.take(step);
-    }
-    SimDisk::with_files(image.after(unsynced))
+pub(crate) fn crashed<M: Clone + Send + 'static>(steps: &[Step<M>], unsynced: Unsynced) -> SimDisk<M> {
+    let mut image = Image {
+        unsynced,
+        random: Random(if let Unsynced::Random(seed) = unsynced { seed } else { 0 }),
+        files: Vec::new(),
+        names: BTreeMap::new(),
+        pending_names: Vec::new(),
+    };
+    steps.iter().for_each(|step| image.take(step));
+    SimDisk::with_files(image.after())
 }
 
-#[derive(Default)]
 struct Image {
+    unsynced: Unsynced,
+    random: Random,
     files: Vec<ImageFile>,
     names: BTreeMap<String, usize>,
     /// Names created (with their file) or removed since their folder was synced.
@@ -348,7 +369,8 @@ impl Image {
                     write(&mut file.durable, offset as usize, &octets);
                 }
             }
-            Step::FailedSync { file } => self.files[*file].pending.clear(),
+            // What was written may be durable or not, whatever is synced later.
+            Step::FailedSync { file } => self.decide(*file),
             Step::Remove { name } => self.pending_names.push((name.clone(), None)),
             Step::SyncFolder { name: folder } => {
                 let pending = std::mem::take(&mut self.pending_names);
@@ -371,38 +393,38 @@ impl Image {
         };
     }
 
-    fn after(mut self, unsynced: Unsynced) -> BTreeMap<String, Vec<u8>> {
-        let mut random = match unsynced {
-            Unsynced::Random(seed) => Random(seed),
-            _ => Random(0),
-        };
+    /// What becomes of a file's octets that were not synced.
+    fn decide(&mut self, file: usize) {
+        let file = &mut self.files[file];
+        for (offset, octets) in std::mem::take(&mut file.pending) {
+            match self.unsynced {
+                Unsynced::Lost => {}
+                Unsynced::Kept => write(&mut file.durable, offset as usize, &octets),
+                Unsynced::Random(_) => self.random.write_some(&mut file.durable, offset as usize, &octets),
+            }
+        }
+    }
+
+    fn after(mut self) -> BTreeMap<String, Vec<u8>> {
         let pending = std::mem::take(&mut self.pending_names);
-        let kept = match unsynced {
+        let kept = match self.unsynced {
             Unsynced::Lost => 0,
             Unsynced::Kept => pending.len(),
-            Unsynced::Random(_) => random.below(pending.len() as u64 + 1) as usize,
+            Unsynced::Random(_) => self.random.below(pending.len() as u64 + 1) as usize,
         };
         for (name, file) in pending.into_iter().take(kept) {
             self.set_name(name, file);
         }
-        for file in &mut self.files {
-            for (offset, octets) in std::mem::take(&mut file.pending) {
-                match unsynced {
-                    Unsynced::Lost => {}
-                    Unsynced::Kept => write(&mut file.durable, offset as usize, &octets),
-                    Unsynced::Random(_) => random.write_some(&mut file.durable, offset as usize, &octets),
-                }
-            }
-        }
+        (0..self.files.len()).for_each(|file| self.decide(file));
         self.names.into_iter().map(|(name, file)| (name, self.files[file].durable.clone())).collect()
     }
 }
 
 /// A small generator of numbers that look random.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -411,11 +433,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    pub fn is(&mut self, percent: u64) -> bool {
+    pub(crate) fn is(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 

@@ -104,6 +104,11 @@ impl Desk {
                 self.qmgr.flush_site(&site);
                 Answer::Done
             }
+            Order::Administer(id, action)
+                if self.spool.summary(id).is_some_and(|summary| !action.applies_to(&summary)) =>
+            {
+                Answer::Unknown
+            }
             Order::Administer(id, action) => match self.qmgr.administer(id, action).await {
                 Ok(()) => Answer::Done,
                 Err(SpoolError::Unknown(_)) => Answer::Unknown,
