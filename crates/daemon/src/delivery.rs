@@ -6,6 +6,7 @@
 use crate::ipc::{self, IpcError};
 use deliver::process::{Ending, Task, prepare, serve};
 use instance::Instance;
+use nix::sys::signal::SigSet;
 use nix::unistd::{geteuid, setgroups};
 use std::fmt;
 use std::io;
@@ -82,7 +83,10 @@ impl Charter {
 
 /// The process's whole life. Gives its exit status.
 pub(crate) fn run(config_directory: &str) -> u8 {
-    let ending = Charter::take(io::stdin()).and_then(|charter| charter.fulfil(config_directory));
+    // The parent takes its signals as events; commands are to die of them.
+    let signals = SigSet::empty().thread_set_mask().map_err(|e| NotBegun::Io(e.into()));
+    let begun = signals.and_then(|()| Charter::take(io::stdin()));
+    let ending = begun.and_then(|charter| charter.fulfil(config_directory));
     match ending {
         Ok(Ending::Over) => 0,
         Ok(Ending::Refused(_)) => REFUSED,

@@ -219,6 +219,16 @@ impl<'a> Expansion<'a> {
     /// Alias, `.forward`, mailbox: in this order.
     async fn switch(&mut self, mut course: Course) {
         course.level += 1;
+        if let Some(plain) = course.recipient.as_bytes().strip_prefix(b"\\") {
+            // `\user`: the mailbox, whatever aliases and files say.
+            course.recipient = Address::from(plain);
+            course.name.local.remove(0);
+            course.name.user.remove(0);
+            if !self.mailbox(course.clone()).await {
+                self.unknown(course).await;
+            }
+            return;
+        }
         course.unmatched = None;
         let (local, user) = (course.name.local.clone(), course.name.user.clone());
         if self.alias(course.clone(), &local).await {

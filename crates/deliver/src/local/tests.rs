@@ -445,7 +445,7 @@ async fn lists_with_owners() {
 #[tokio::test]
 async fn forward_files() {
     let world = World::new(
-        "alias_maps = inline:{ {team=alice, bob}, {tosarah=sarah} }\n",
+        "alias_maps = inline:{ {team=alice, bob}, {tosarah=sarah}, {box=\\\\alice}, {nobox=\\\\nosuch} }\n",
         &[
             (
                 "/home/alice/.forward",
@@ -470,6 +470,13 @@ async fn forward_files() {
             > from s@remote.example by alice+copy@example.com: carol@example.com (alice+copy)",
         ),
         ("carol", "= 2.0.0 sent delivered to mailbox"),
+        // Of two backslashes one is left: no alias, no file.
+        ("box", "alice@example.com: 2.0.0 sent delivered to mailbox"),
+        ("\\alice", "alice@example.com: 2.0.0 sent delivered to mailbox"),
+        (
+            "nobox",
+            "nosuch@example.com: 5.1.1 bounced unknown user: \"nosuch\"\n= 5.1.1 bounced unknown user: \"nosuch\"",
+        ),
         (
             "team",
             "alice@example.com: 2.0.0 sent delivered to mailbox

@@ -76,8 +76,7 @@ impl Entry<'_> {
     /// The entry as this process reads it.
     fn look_up(&self, notes: &mut Vec<Note>) -> Result<(Vec<u8>, tables::Owner), NotReady> {
         let table = CarefulTable::open(self.view, self.table, SourceFormat::Aliases);
-        let found = table.get(self.name);
-        notes.extend(table.complaints().into_iter().map(Note::Warning));
+        let found = table.get_or_say(self.name, notes);
         match found {
             Ok(Some(right_side)) => Ok((right_side.to_vec(), table.owner())),
             Ok(None) => {

@@ -178,12 +178,14 @@ impl Conversation {
     ) -> Result<Reply, Failure> {
         if let Some(at) = self.find(key) {
             let (_, process) = self.open.swap_remove(at);
-            let reply = self.converse(process, key, request, content).await;
-            return settle(task, reply, notes);
+            match self.converse(process, key, request, content).await {
+                Ok(Reply::Outdated) => {}
+                reply => return settle(task, reply, notes),
+            }
         }
         while let Some(process) = self.processes.take_idle(key) {
             match self.converse(process, key, request, content).await {
-                Ok(Reply::Refused { .. }) | Err(_) => {}
+                Ok(Reply::Refused { .. } | Reply::Outdated) | Err(_) => {}
                 reply => return settle(task, reply, notes),
             }
         }
@@ -215,7 +217,7 @@ impl Conversation {
         content: Option<&Content>,
     ) -> Result<Reply, FrameError> {
         let reply = exchange(&mut process.stream, request, content).await?;
-        if !matches!(reply, Reply::Refused { .. }) {
+        if !matches!(reply, Reply::Refused { .. } | Reply::Outdated) {
             self.open.push((key.clone(), process));
         }
         Ok(reply)
@@ -240,6 +242,7 @@ impl Drop for Conversation {
 fn settle(task: &Task, reply: Result<Reply, FrameError>, notes: &mut Vec<Note>) -> Result<Reply, Failure> {
     match reply {
         Ok(Reply::Refused { why }) => Err(refused(task, &why, notes)),
+        Ok(Reply::Outdated) => Err(trouble(task, &sys::fields::BadMessage("outdated when new").into())),
         Ok(reply) => Ok(reply),
         Err(e) => Err(trouble(task, &e)),
     }
@@ -376,6 +379,29 @@ pub(crate) mod tests {
         assert_eq!(threads.started.load(Ordering::Relaxed), 1);
         let new = std::fs::read_dir(spool.path().join(name).join("new")).expect("a folder").count();
         assert_eq!(new, 6);
+    }
+
+    #[tokio::test]
+    async fn a_process_with_other_rights_than_the_spool_asks_for_ends() {
+        use std::os::unix::fs::PermissionsExt;
+        let spool = tempfile::tempdir().expect("a folder");
+        let mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(spool.path(), mode).expect("changed");
+        };
+        let threads = Threads::new(&format!("mail_spool_directory = {}\n", spool.path().display()), LOCAL);
+        let processes = Arc::new(Processes::new(threads.clone()));
+        let (task, content) = (user(&own_name()), Content::new("Subject: x\r\n", "\r\nhi\r\n"));
+        for (bits, started) in [(0o755, 1), (0o755, 1), (0o775, 2), (0o775, 2), (0o755, 3)] {
+            mode(bits);
+            assert_eq!(say(&processes, &task, mailbox(), &content).await, "delivered to mailbox");
+            assert_eq!(threads.started.load(Ordering::Relaxed), started, "{bits:o}");
+        }
+        drop(processes);
+        while threads.endings.lock().expect("no panic").len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(threads.endings.lock().expect("no panic").iter().all(|ending| *ending == Ending::Over));
     }
 
     #[tokio::test]

@@ -106,6 +106,8 @@ pub enum Reply {
     Refused {
         why: String,
     },
+    /// What the process has read, or has been given, may no longer be so: a new one knows better. It ends.
+    Outdated,
 }
 
 /// Why no reply came: the connection, or the process, is of no further use.
@@ -146,6 +148,7 @@ const FAILED: u8 = 3;
 const FORWARD_FILE: u8 = 4;
 const LIST: u8 = 5;
 const REFUSED: u8 = 6;
+const OUTDATED: u8 = 7;
 
 /// A request's frame, with its length before it.
 pub(super) fn encode_request(request: &Request, content_len: u64) -> Vec<u8> {
@@ -232,6 +235,7 @@ pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
         }
         Reply::List { text, notes } => write_notes(Writer::tagged(LIST).bytes(text), notes),
         Reply::Refused { why } => Writer::tagged(REFUSED).bytes(why.as_bytes()),
+        Reply::Outdated => Writer::tagged(OUTDATED),
     };
     with_length(&message.finish())
 }
@@ -251,6 +255,7 @@ pub(super) fn decode_reply(frame: &[u8]) -> Result<Reply, BadMessage> {
         FORWARD_FILE => Reply::Forward { file: read_forward_file(fields_of)?, notes: read_notes(fields_of)? },
         LIST => Reply::List { text: fields_of.bytes()?.to_vec(), notes: read_notes(fields_of)? },
         REFUSED => Reply::Refused { why: lossy(fields_of)? },
+        OUTDATED => Reply::Outdated,
         _ => return Err(BadMessage("not a reply")),
     };
     fields.end()?;
@@ -496,6 +501,7 @@ mod tests {
             Reply::Forward { file: Some(file), notes: vec![] },
             Reply::List { text: b"a\n".to_vec(), notes },
             Reply::Refused { why: "no".into() },
+            Reply::Outdated,
         ]
     }
 

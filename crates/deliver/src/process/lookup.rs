@@ -1,5 +1,6 @@
 //! Tables as delivery processes ask them: carefully, since what they say decides about rights.
 
+use crate::command::Note;
 use nix::fcntl::OFlag;
 use params::{View, p};
 use std::fs::{File, OpenOptions};
@@ -58,6 +59,16 @@ impl CarefulTable {
                 runtime.block_on(pending)
             }
         }
+    }
+
+    /// Says what is wrong if there is no answer. What there is to say otherwise the worker has said, whose table it is too.
+    pub(super) fn get_or_say(&self, key: &[u8], notes: &mut Vec<Note>) -> Found {
+        let found = self.get(key);
+        let complaints = self.complaints();
+        if found.is_err() {
+            notes.extend(complaints.into_iter().map(Note::Warning));
+        }
+        found
     }
 
     pub(super) fn is_pattern(&self) -> bool {

@@ -77,13 +77,21 @@ fn greet_and_serve(
     servant: &mut dyn Servant,
 ) -> Result<Ending, FrameError> {
     socket.write_all(&encode_reply(greeting)).map_err(FrameError::Io)?;
+    let mut is_new = true;
     while let Some((request, content_len)) = next_request(socket)? {
         let mut content = Content { socket, left: content_len };
         let reply = servant.serve(request, &mut content);
         content.drain().map_err(FrameError::Io)?;
+        // What this process has not read, one that reads now may.
+        let reply = match reply {
+            Reply::Refused { .. } if !is_new => Reply::Outdated,
+            reply => reply,
+        };
         socket.write_all(&encode_reply(&reply)).map_err(FrameError::Io)?;
-        if let Reply::Refused { why } = reply {
-            return Ok(Ending::Refused(why));
+        match reply {
+            Reply::Refused { why } => return Ok(Ending::Refused(why)),
+            Reply::Outdated => return Ok(Ending::Over),
+            _ => is_new = false,
         }
     }
     Ok(Ending::Over)

@@ -60,8 +60,9 @@ pub(super) fn prepare(
         return Err(NotReady::beyond_reach(user.uid));
     }
     let means = Means::read(&view.for_service(service));
-    let (mailbox, spool) = place(&means, &user);
-    rights.spool_gid = spool.gid.filter(|_| geteuid().is_root());
+    let is_root = geteuid().is_root();
+    let (mailbox, spool) = place(&means, &user, is_root);
+    rights.spool_gid = spool.gid.filter(|_| is_root);
     if spool.needs_root
         && let Err(note) = make_mailbox(&mailbox, &rights)
     {
@@ -69,7 +70,8 @@ pub(super) fn prepare(
     }
     let mailbox_command = own_command(&view.for_service(service), &means.local, name, notes);
     let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-    let servant = UserServant { user, rights, mailbox, mailbox_command, means };
+    let servant =
+        UserServant { user, rights, mailbox, spool, mailbox_command, means, is_new: true, was_root: is_root };
     let greeting = Reply::Ready { uid, gid, list: None, notes: Vec::new() };
     let file_size_limit = servant.means.local.mailbox_size_limit.max(0) as u64;
     Ok(Ready { rights, servant: Box::new(servant), greeting, file_size_limit })
@@ -81,6 +83,7 @@ pub(super) fn lookup_failure(_: nix::Error) -> Failure {
 }
 
 /// How the mail spool directory is shared.
+#[derive(PartialEq, Eq)]
 struct Spool {
     /// The group that may make files there.
     gid: Option<Gid>,
@@ -89,7 +92,7 @@ struct Spool {
 }
 
 /// `home_mailbox` below the user's home, or a file (or, with a `/` at its end, folders) in `mail_spool_directory`.
-fn place(means: &Means, user: &User) -> (Mailbox, Spool) {
+fn place(means: &Means, user: &User, is_root: bool) -> (Mailbox, Spool) {
     let local = &means.local;
     let mut spool = Spool { gid: None, needs_root: false };
     let mut locking = locking(local);
@@ -102,7 +105,7 @@ fn place(means: &Means, user: &User) -> (Mailbox, Spool) {
         let mode = meta.as_ref().map(|meta| meta.mode());
         if mode.is_some_and(|mode| mode & 0o022 == 0o020) {
             spool.gid = meta.map(|meta| Gid::from_raw(meta.gid()));
-        } else if mode.is_some_and(|mode| mode & 0o022 == 0) && geteuid().is_root() {
+        } else if mode.is_some_and(|mode| mode & 0o022 == 0) && is_root {
             spool.needs_root = true;
             locking.dotlock = false;
         }
@@ -156,9 +159,7 @@ fn make_mailbox(mailbox: &Mailbox, rights: &Rights) -> Result<(), Note> {
 fn own_command(view: &View, local: &Local, user: &str, notes: &mut Vec<Note>) -> Option<Vec<u8>> {
     for spec in &local.mailbox_command_maps {
         let table = CarefulTable::open(view, spec, SourceFormat::Table);
-        let found = table.get(user.as_bytes());
-        notes.extend(table.complaints().into_iter().map(Note::Warning));
-        match found {
+        match table.get_or_say(user.as_bytes(), notes) {
             Ok(None) => {}
             Ok(Some(command)) => return Some(command.to_vec()),
             Err(_) => return None,
@@ -171,12 +172,20 @@ struct UserServant {
     user: User,
     rights: Rights,
     mailbox: Mailbox,
+    spool: Spool,
     mailbox_command: Option<Vec<u8>>,
     means: Means,
+    /// Nothing has been asked of it yet.
+    is_new: bool,
+    was_root: bool,
 }
 
 impl Servant for UserServant {
     fn serve(&mut self, request: Request, content: &mut dyn Read) -> Reply {
+        if self.is_outdated(&request) {
+            return Reply::Outdated;
+        }
+        self.is_new = false;
         match request {
             Request::Mailbox { prelude } => self.append(&prelude, content),
             Request::Forward { facts, is_first } => {
@@ -213,6 +222,22 @@ impl UserServant {
     fn person(&self) -> Person<'_> {
         let default = self.means.default_rights.filter(|_| self.user.uid.is_root());
         Person { entry: Some(&self.user), rights: default.map(|r| (r.uid, r.gid)) }
+    }
+
+    /// Whether, at the beginning of a delivery, the password file or the mail spool directory asks for other rights than this
+    /// process has.
+    fn is_outdated(&self, request: &Request) -> bool {
+        let is_mailbox = matches!(request, Request::Mailbox { .. });
+        let begins = is_mailbox
+            || matches!(request, Request::Forward { is_first: true, .. } | Request::MailboxCommand { .. });
+        if self.is_new || !begins {
+            return false;
+        }
+        if User::from_name(&self.user.name).is_ok_and(|user| user.as_ref() != Some(&self.user)) {
+            return true;
+        }
+        let (mailbox, spool) = place(&self.means, &self.user, self.was_root);
+        is_mailbox && (spool != self.spool || spool.needs_root && !mailbox.path.exists())
     }
 
     fn append(&self, prelude: &Prelude, content: &mut dyn Read) -> Reply {

@@ -24,9 +24,8 @@ pub(super) fn prepare(
 ) -> Result<Ready, NotReady> {
     let service = find_service(view, service, "virtual")?;
     let servant = VirtualServant::read(&view.for_service(service));
-    let place = servant.maps.find_now(recipient);
-    notes.extend(servant.notes());
-    let place = place.map_err(|trouble| {
+    let place = servant.maps.find_now(recipient).map_err(|trouble| {
+        notes.extend(servant.complaints());
         notes.push(Note::Warning(trouble.warning));
         trouble.failure
     })?;
@@ -68,7 +67,8 @@ impl VirtualServant {
         VirtualServant { host: view.get(p::myhostname, &mut mistakes), settings, maps, ids: (0, 0) }
     }
 
-    fn notes(&self) -> Vec<Note> {
+    /// Those that the worker has not said, whose tables they are too: no answer came.
+    fn complaints(&self) -> Vec<Note> {
         self.maps.tables().flat_map(CarefulTable::complaints).map(Note::Warning).collect()
     }
 
@@ -100,9 +100,7 @@ impl Servant for VirtualServant {
         let Request::Virtual { recipient, prelude } = request else {
             return Reply::Refused { why: "not an affair of virtual mailboxes".into() };
         };
-        let place = self.maps.find_now(&recipient);
-        let mut notes = self.notes();
-        let place = match place {
+        let place = match self.maps.find_now(&recipient) {
             Ok(Some(place)) if (place.uid, place.gid) == self.ids => place,
             Ok(_) => {
                 return Reply::Refused { why: format!("the mailbox of <{recipient}> is somebody else's") };
@@ -112,7 +110,6 @@ impl Servant for VirtualServant {
         };
         let mut warnings = Vec::new();
         let result = self.mailbox(&recipient, &place).deliver(&prelude, content, &mut warnings);
-        notes.extend(warnings.into_iter().map(Note::Warning));
-        reply(result, notes)
+        reply(result, warnings.into_iter().map(Note::Warning).collect())
     }
 }
