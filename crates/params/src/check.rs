@@ -330,15 +330,15 @@ mod tests {
     #[test]
     fn without_effect_is_said_once_for_each() {
         let said = without_effect(&view(
-            "smtpd_noop_commands = x\nmine = 1\nvirtual_maps = y\nfoo_delivery_slot_cost = 1",
+            "smtpd_milters = x\nmine = 1\nvirtual_maps = y\nfoo_recipient_limit = 1",
             "",
         ));
         let said: Vec<String> = said.iter().map(|d| d.to_string()).collect();
         assert_eq!(
             said,
             [
-                "warning: /etc/postfix/main.cf: without effect: smtpd_noop_commands=x: not acted on yet",
-                "warning: /etc/postfix/main.cf: without effect: foo_delivery_slot_cost=1: not acted on yet"
+                "warning: /etc/postfix/main.cf: without effect: smtpd_milters=x: not acted on yet",
+                "note: /etc/postfix/main.cf: without effect: foo_recipient_limit=1: a message's recipients are in memory as long as it is being delivered: none are left on the disk and read later"
             ]
         );
     }
