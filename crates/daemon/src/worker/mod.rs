@@ -215,6 +215,7 @@ impl System {
             queue_directory,
         };
         let (snapshot, setup) = build_snapshot(&next.view, &self.log, &self.asker, &parts)?;
+        self.spool.set_long_queue_ids(next.view.get(p::enable_long_queue_ids, &mut Vec::new()));
         if let Ok(target) = log_target(&next.view, &self.asker) {
             self.log.set_target(target);
         }

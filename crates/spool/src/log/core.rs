@@ -262,7 +262,9 @@ pub(crate) struct Next {
 
 impl Next {
     /// Of an empty log.
-    pub(crate) const FIRST: Next = Next { serial: 1, batch: 1, seq: 1 };
+    /// Serial numbers begin high: queue ids are then as long as Postfix's usually are, and have a letter in them, so that no
+    /// reader of logs takes one for a number.
+    pub(crate) const FIRST: Next = Next { serial: 0xA0_0000, batch: 1, seq: 1 };
 }
 
 impl State {
