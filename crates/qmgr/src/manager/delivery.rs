@@ -4,7 +4,9 @@ use super::Event;
 use super::active::{Curiosity, Pass, Trace};
 use crate::notice::Entry;
 use crate::scheduler::{EntryKey, Feeling, Suspension};
-use crate::{Agent, Clock, Expanded, Job, JobRecipient, Member, Probed, Report, Reporter, Success, Verdict};
+use crate::{
+    Agent, Clock, Context, Expanded, Job, JobRecipient, Member, Probed, Report, Reporter, Success, Verdict,
+};
 use logger::Logger;
 use mail::{Address, DsnStatus, Fate, Notify, Outcome, Time};
 use maillog::{Delays, Delivery as Line};
@@ -60,6 +62,8 @@ impl Drop for Ending {
 pub(super) struct Delivery {
     filing: Filing,
     clock: Arc<dyn Clock>,
+    /// For what a dead agent leaves: `retry` would defer it.
+    error_log: Logger,
     state: Mutex<State>,
 }
 
@@ -70,16 +74,17 @@ struct State {
 }
 
 impl Delivery {
-    pub(super) fn new(filing: Filing, clock: Arc<dyn Clock>, recipients: Vec<JobRecipient>) -> Delivery {
-        Delivery { filing, clock, state: Mutex::new(State { open: recipients, pass: Pass::default() }) }
+    pub(super) fn new(filing: Filing, context: &Context, recipients: Vec<JobRecipient>) -> Delivery {
+        let state = Mutex::new(State { open: recipients, pass: Pass::default() });
+        Delivery { filing, clock: context.clock.clone(), error_log: context.error_log.clone(), state }
     }
 
     /// Defers what the agent left open, and gives what was filed.
     fn close(&self, verdict: &Verdict) -> Pass {
         let mut state = self.lock();
-        let (status, reason) = match verdict {
-            Verdict::Alive => (DsnStatus::new(4, 3, 0), UNKNOWN_ERROR),
-            Verdict::Dead { status, reason } => (*status, reason.as_str()),
+        let (status, reason, log) = match verdict {
+            Verdict::Alive => (DsnStatus::new(4, 3, 0), UNKNOWN_ERROR, None),
+            Verdict::Dead { status, reason } => (*status, reason.as_str(), Some(&self.error_log)),
         };
         for recipient in std::mem::take(&mut state.open) {
             let now = self.clock.now();
@@ -92,7 +97,8 @@ impl Delivery {
                 diagnostic: None,
                 at: now,
             };
-            let report = Report { transfer: now.since(self.filing.started), ..Report::new(outcome) };
+            let transfer = now.since(self.filing.started);
+            let report = Report { transfer, log: log.cloned(), ..Report::new(outcome) };
             self.filing.file(&mut state.pass, Subject::Recipient(recipient.address), report);
         }
         std::mem::take(&mut state.pass)

@@ -161,7 +161,7 @@ impl Manager {
         };
         let active = &self.active[message];
         let filing = Filing { soft_bounce: setup.soft_bounce, ..self.filing(active, &setup.log, now) };
-        let delivery = Arc::new(Delivery::new(filing, self.context.clock.clone(), recipients.clone()));
+        let delivery = Arc::new(Delivery::new(filing, &self.context, recipients.clone()));
         let is_probe = active.trace.is_probe();
         let job = Job {
             purpose: if is_probe { Purpose::Probe } else { Purpose::Deliver },

@@ -110,6 +110,7 @@ fn this_host() {
     check(users.as_ref(), "no such user", "-");
     check(place.open("unix:group.byname").as_ref(), "root", "root:x:0:");
     check(place.open("internal:x").as_ref(), "a", "-");
+    check(place.open("nis:mail.aliases").as_ref(), "a", "-");
     // The name of a variable is folded as any key.
     check(place.open("environ:x").as_ref(), "PATH", "-");
     let context = OpenContext { fold_keys: false, ..place.context.clone() };
