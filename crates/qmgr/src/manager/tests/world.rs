@@ -426,6 +426,10 @@ impl World {
         self.handle.shutdown().await;
         self.task.await.expect("ended well");
         drop(self.inject);
+        // A blocking thread may be about to let go of its reading.
+        while Arc::strong_count(&self.spool) > 1 {
+            std::thread::yield_now();
+        }
         let spool = Arc::try_unwrap(self.spool).ok().expect("nobody else has it").reopen();
         let script = self.script.clone();
         let plan =
