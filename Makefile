@@ -27,6 +27,7 @@ worlds:
 lint: deps
 	$(CARGO) fmt --all --check
 	$(CARGO) xtask arrows
+	$(CARGO) xtask support
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 bench: deps

@@ -29,7 +29,11 @@ pub(crate) fn main(program: &Program) -> Run {
     let instance = Instance::open(program, directory.as_deref())?;
     let common = instance.common(program)?;
     check_user(program, &common.mail_owner)?;
-    instance.say(program, &checked(&instance.view))?;
+    let command = parsed.operands.first().map_or("", |word| word.as_str());
+    // A check tells all that can be found; the server itself does so when it starts and reloads.
+    let mistakes =
+        if command == "check" { params::check::whole(&instance.view) } else { checked(&instance.view) };
+    instance.say(program, &mistakes)?;
 
     let script =
         Program::new(format!("{}/postfix-script", common.syslog_name), Vec::new(), 1, program.voice());
@@ -44,8 +48,7 @@ pub(crate) fn main(program: &Program) -> Run {
         mail_owner: common.mail_owner,
         setgid_group: common.setgid_group,
     };
-    let status =
-        site.script.run_with(|_| site.execute(parsed.operands.first().map_or("", |word| word.as_str())));
+    let status = site.script.run_with(|_| site.execute(command));
     Ok(status)
 }
 

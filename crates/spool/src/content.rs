@@ -6,6 +6,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How much [`ContentReader`] reads from a file at once.
 const CHUNK_SIZE: usize = 64 * 1024;
@@ -20,7 +21,7 @@ pub struct Content {
 #[derive(Clone)]
 enum Body {
     Memory(Bytes),
-    File { file: Arc<dyn ContentFile>, len: u64 },
+    File { file: Arc<dyn ContentFile>, len: u64, is_damaged: Arc<AtomicBool> },
 }
 
 /// A large body, wherever a spool keeps it.
@@ -43,7 +44,7 @@ impl Content {
 
     /// Content of which everything after `head` is in a file of `len` octets.
     pub fn with_file(head: Bytes, file: Arc<dyn ContentFile>, len: u64) -> Content {
-        Content { head, body: Body::File { file, len } }
+        Content { head, body: Body::File { file, len, is_damaged: Arc::default() } }
     }
 
     /// Its size in octets.
@@ -53,6 +54,11 @@ impl Content {
             Body::File { len, .. } => *len,
         };
         self.head.len() as u64 + body
+    }
+
+    /// Whether a reader of this content, or of a clone, found it damaged. It is then to be set aside: it will not get better.
+    pub fn is_damaged(&self) -> bool {
+        matches!(&self.body, Body::File { is_damaged, .. } if is_damaged.load(Ordering::Relaxed))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -126,7 +132,7 @@ impl ContentReader {
 
     /// Compares the checksum of a file that `chunk` ends.
     fn check(&mut self, chunk: &Bytes) -> io::Result<()> {
-        let Body::File { file, len } = &self.content.body else { return Ok(()) };
+        let Body::File { file, len, is_damaged } = &self.content.body else { return Ok(()) };
         let head = self.content.head.len() as u64;
         if self.at < head || chunk.is_empty() {
             return Ok(());
@@ -134,6 +140,7 @@ impl ContentReader {
         self.crc = crc32c::crc32c_append(self.crc, chunk);
         let is_end = self.at + chunk.len() as u64 == head + len;
         if is_end && file.checksum().is_some_and(|crc| crc != self.crc) {
+            is_damaged.store(true, Ordering::Relaxed);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "body file is damaged"));
         }
         Ok(())
@@ -147,7 +154,7 @@ impl ContentReader {
         let at = at - head.len() as u64;
         match &self.content.body {
             Body::Memory(bytes) => Ok(bytes.slice((at as usize).min(bytes.len())..)),
-            Body::File { file, len } => read_chunk(&**file, at, *len),
+            Body::File { file, len, .. } => read_chunk(&**file, at, *len),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The built server, end to end: real processes, sockets and files, as an ordinary user.
 
 mod client;
+mod damage;
 mod ledger;
 mod relay;
 mod reload;

@@ -8,7 +8,7 @@ use super::{Event, Flush, Manager};
 use crate::scheduler::{Dropped, EntryKey, Feeling, MessageKey, Selected, Suspension};
 use crate::{Job, JobRecipient, Purpose, Report, Route, Unroutable};
 use logger::Logger;
-use mail::{Address, DsnStatus, Fate, Outcome, Time};
+use mail::{Address, DsnStatus, Fate, Outcome, QueueId, Time};
 use maillog::Removed;
 use spool::Admin;
 use std::future::Future;
@@ -353,8 +353,21 @@ impl Manager {
                 let due = self.setup.settings.next_attempt(active.stored.envelope.arrival, now);
                 self.context.spool.record(id, &[], Some(due));
                 self.backlog.defer(id, due, now);
+                if active.stored.content.is_damaged() {
+                    self.set_aside(id);
+                }
             }
         }
+    }
+
+    /// Takes a message out of the queue whose content cannot be delivered. If that fails it stays where it is, and is tried again.
+    fn set_aside(&self, id: QueueId) {
+        let (spool, log) = (self.context.spool.clone(), self.context.qmgr_log.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = spool.set_aside(id) {
+                log.warning(format_args!("{id}: cannot set the damaged message aside: {error}"));
+            }
+        });
     }
 
     /// Does what was asked while deliveries were under way. What they reported is in the spool.

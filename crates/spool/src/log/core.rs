@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) fresh: Arc<FreshRoom>,
     /// What all drafts hold in memory.
     pub(crate) draft_memory: AtomicUsize,
+    /// Messages that are being written and will be committed soon, or dropped.
+    pub(crate) open_drafts: AtomicUsize,
     pub(crate) next_serial: AtomicU64,
     /// Serial numbers from here on need a new START record.
     pub(crate) serial_limit: AtomicU64,
@@ -79,6 +81,8 @@ pub(crate) enum WriterState {
     Idle,
     /// It waits for something urgent, or until what rides along has waited long enough.
     Dozing,
+    /// It waits a moment until so many wait for it.
+    Gathering { wanted: usize },
     /// The spool is closed: nothing is written any more.
     Gone,
 }
@@ -181,6 +185,7 @@ impl Core {
             space: Arc::new(Space::new()),
             fresh: FreshRoom::new(options.fresh_max),
             draft_memory: AtomicUsize::new(0),
+            open_drafts: AtomicUsize::new(0),
             next_serial: AtomicU64::new(next.serial),
             serial_limit: AtomicU64::new(next.serial),
             is_long_id: AtomicBool::new(options.long_queue_ids),
@@ -230,6 +235,7 @@ impl Core {
             WriterState::Busy | WriterState::Gone => false,
             WriterState::Idle => true,
             WriterState::Dozing => is_urgent,
+            WriterState::Gathering { wanted } => state.urgent >= wanted,
         };
         if must_wake {
             state.writer = WriterState::Busy;

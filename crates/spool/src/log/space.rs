@@ -93,6 +93,7 @@ pub(crate) struct DraftRoom {
 
 impl DraftRoom {
     pub(crate) fn new(core: Arc<Core>) -> DraftRoom {
+        core.open_drafts.fetch_add(1, Relaxed);
         DraftRoom { core, memory: AtomicUsize::new(0) }
     }
 }
@@ -127,6 +128,7 @@ impl Backing for DraftRoom {
 impl Drop for DraftRoom {
     fn drop(&mut self) {
         self.core.draft_memory.fetch_sub(self.memory.load(Relaxed), Relaxed);
+        self.core.open_drafts.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The thread that writes: it alone fills segments and decides what is durable.
 //!
 //! Whatever waits is written with one vectored write and one sync, then all who wait are told; while the device syncs, the
-//! next batch forms. There is no timer for those who wait: a lone message pays exactly one sync. What nobody waits for
-//! rides along, or goes after `ride_along`.
+//! next batch forms. A lone message pays exactly one sync and waits for nobody. While others are in the middle of a message, a
+//! small batch waits for them, for as long as the last write took and [`GATHER_TIME_MAX`] at most: a device so fast that it
+//! would be done before the second one comes is asked less often. What nobody waits for rides along, or goes after `ride_along`.
 //!
 //! A write or sync that failed leaves an unknown state. The segment is given up, never written or synced again. Who
 //! waits for a message is told that it is not taken, and a DONE record for it goes to the next segment, because its octets
@@ -24,6 +25,10 @@ use std::time::{Duration, Instant};
 
 /// A batch ends when it has so many octets.
 const BATCH_SIZE_MAX: u64 = 8 << 20;
+/// A batch does not wait for more when so many wait for it …
+const GATHER_ENOUGH: usize = 5;
+/// … or for so long.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
 /// A DONE record lists no more messages than this.
 const DONE_MAX: usize = 4096;
 /// After a failure the second attempt waits so long, the next twice as long, up to the maximum.
@@ -39,6 +44,8 @@ pub(crate) struct Writer {
     core: Arc<Core>,
     appender: Option<Appender>,
     failure: Option<Failure>,
+    /// What the last write and its sync took.
+    write_time: Duration,
 }
 
 /// The device has failed and not yet worked since.
@@ -58,7 +65,7 @@ enum Next {
 
 impl Writer {
     pub(crate) fn new(core: Arc<Core>) -> Writer {
-        Writer { core, appender: None, failure: None }
+        Writer { core, appender: None, failure: None, write_time: Duration::ZERO }
     }
 
     pub(crate) fn run(mut self) {
@@ -84,6 +91,7 @@ impl Writer {
             }
             let wait = self.wait_time(&state);
             if wait == Some(Duration::ZERO) {
+                state = self.gather(state);
                 return self.take(&mut state);
             }
             state = self.sleep(state, wait);
@@ -116,6 +124,22 @@ impl Writer {
             Some(wait) => wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0,
         };
         state.writer = WriterState::Busy;
+        state
+    }
+
+    /// Lets those catch up who are in the middle of a message.
+    fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let deadline = Instant::now() + self.write_time.min(GATHER_TIME_MAX);
+        while self.failure.is_none() && !state.is_closing {
+            let wanted = (state.urgent + self.core.open_drafts.load(Relaxed)).min(GATHER_ENOUGH);
+            let wait = deadline.saturating_duration_since(Instant::now());
+            if state.urgent >= wanted || wait.is_zero() {
+                break;
+            }
+            state.writer = WriterState::Gathering { wanted };
+            state = self.core.writer_wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+            state.writer = WriterState::Busy;
+        }
         state
     }
 
@@ -161,7 +185,10 @@ impl Writer {
             // Only flushes: what they wait for is durable already.
             Ok(Vec::new())
         } else {
-            appender.append(self.core.next_batch(), &records)
+            let begun = Instant::now();
+            let written = appender.append(self.core.next_batch(), &records);
+            self.write_time = begun.elapsed();
+            written
         };
         match result {
             Ok(spots) => {
