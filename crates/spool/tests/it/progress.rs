@@ -79,7 +79,7 @@ fn those_who_wait_share_a_sync() {
 fn a_draft_that_does_not_end_holds_nobody_up() {
     let disk = SimDisk::new();
     let spool = open(&disk);
-    disk.set_slow_sync(|_| std::thread::sleep(std::time::Duration::from_millis(2)));
+    disk.set_slow_sync(|_| std::thread::sleep(Duration::from_millis(2)));
     let endless = spool.draft(Time::from_secs(1), 0).unwrap();
     let before = batches(&disk);
     for _ in 0..3 {
