@@ -10,13 +10,16 @@ use crate::support::{self, Support};
 use crate::value::{Kind, Patterns, Raw, Str};
 use crate::view::View;
 use crate::word::{COMMA_SPACE, plain_words, words};
-use crate::{Service, master_cf};
+use crate::{Service, ServiceKind, master_cf};
 
 /// Facilities that syslog has a name for.
 const FACILITIES: [&str; 20] = [
     "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp",
     "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
+
+/// Programs of services that nothing here stands in for.
+const NOT_SERVED: [&str; 2] = ["spawn", "postscreen"];
 
 /// What each program checks before it does anything: values that do not go together, names that are none, addresses that are not ours.
 ///
@@ -33,6 +36,7 @@ pub fn whole(view: &View) -> Vec<Diagnostic> {
     let mut said = config.master.diagnostics();
     let daemon_directory = text(view, "daemon_directory");
     said.extend(config.master.unknown_programs(&daemon_directory, master_cf::PROGRAMS));
+    said.extend(not_served(view));
     let mut names = Names::new(&config.master);
     said.extend(names.add_user_defined(view).into_iter().filter(|d| !d.is_fatal()));
     said.extend(names.unused_in_main(view));
@@ -48,6 +52,24 @@ pub fn whole(view: &View) -> Vec<Diagnostic> {
         }
     });
     unique
+}
+
+/// A warning for each service whose program is not there yet.
+fn not_served(view: &View) -> Vec<Diagnostic> {
+    let master = &view.config().master;
+    let unserved = master.services.iter().filter(|service| {
+        let is_inet = service.kind == ServiceKind::Inet;
+        let is_known = master_cf::PROGRAMS.contains(&service.program());
+        is_known && (is_inet && service.program() != "smtpd" || NOT_SERVED.contains(&service.program()))
+    });
+    let warning = |service: &Service| {
+        let (name, program) = (service.name_space(), service.program());
+        let effect = if service.kind == ServiceKind::Inet { ": connections are closed at once" } else { "" };
+        let text = format!("service {name}: {program} is not supported yet{effect}");
+        let place = Place { file: master.path.clone(), line: service.line, span: 0..service.name().len() };
+        Diagnostic::warning(text).at(place).mend("take the service out of master.cf, or keep Postfix for it")
+    };
+    unserved.map(warning).collect()
 }
 
 /// A warning for each parameter that is set and not acted on, and a note where that does not matter.
@@ -260,6 +282,20 @@ mod tests {
             ..HostFacts::default()
         };
         View::new(Config { main, master, host })
+    }
+
+    #[test]
+    fn services_that_nothing_stands_in_for() {
+        let master = "smtp inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n10025 inet n - n - - smtpd\n\
+                      policy unix - n n - 0 spawn user=nobody argv=/bin/true\n";
+        let said: Vec<String> = not_served(&view("", master)).iter().map(|d| d.to_string()).collect();
+        assert_eq!(
+            said,
+            [
+                "warning: service smtp/inet: postscreen is not supported yet: connections are closed at once",
+                "warning: service policy/unix: spawn is not supported yet"
+            ]
+        );
     }
 
     #[test]

@@ -105,6 +105,7 @@ pub fn known_types() -> &'static [&'static str] {
         "randmap",
         "regexp",
         "socketmap",
+        "sqlite",
         "static",
         "tcp",
         "texthash",

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// A letter's mode: others may read it because pickup does not run as its owner. Nobody but pickup's user and the set-gid
-/// `postdrop` gets into the folder (mode 1730).
+/// `postdrop` gets into the folder (mode 730).
 const LETTER_MODE: u32 = 0o644;
 const TEMPORARY: &str = "tmp.";
 /// How many names [`Maildrop::names`] gives at once: pickup comes back for the rest.
