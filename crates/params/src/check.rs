@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::hint::{explain_value, no_own_addresses, trailing_comment};
 use crate::level::Level;
 use crate::names::Names;
-use crate::registry::{self, Spec, transport};
+use crate::registry::{self, Spec, p, transport};
 use crate::support::{self, Support};
 use crate::value::{Kind, Patterns, Raw, Str};
 use crate::view::View;
@@ -54,22 +54,41 @@ pub fn whole(view: &View) -> Vec<Diagnostic> {
     unique
 }
 
-/// A warning for each service whose program is not there yet.
+/// Whether a service's clients must use TLS, which an smtpd cannot offer yet: it is better not served than served in clear text.
+pub fn demands_tls(view: &View) -> bool {
+    let mut mistakes = Vec::new();
+    view.get(p::smtpd_tls_wrappermode, &mut mistakes)
+        || match view.get(p::smtpd_tls_security_level, &mut mistakes).as_str() {
+            "" => view.get(p::smtpd_enforce_tls, &mut mistakes),
+            level => !matches!(level, "none" | "may"),
+        }
+}
+
+/// A warning for each service that is not there yet.
 fn not_served(view: &View) -> Vec<Diagnostic> {
     let master = &view.config().master;
-    let unserved = master.services.iter().filter(|service| {
-        let is_inet = service.kind == ServiceKind::Inet;
-        let is_known = master_cf::PROGRAMS.contains(&service.program());
-        is_known && (is_inet && service.program() != "smtpd" || NOT_SERVED.contains(&service.program()))
-    });
-    let warning = |service: &Service| {
+    let mut said = Vec::new();
+    for service in &master.services {
         let (name, program) = (service.name_space(), service.program());
-        let effect = if service.kind == ServiceKind::Inet { ": connections are closed at once" } else { "" };
-        let text = format!("service {name}: {program} is not supported yet{effect}");
+        let is_inet = service.kind == ServiceKind::Inet;
+        let missing = match program {
+            "smtpd" if is_inet && demands_tls(&view.for_service(service)) => {
+                "TLS, which its clients must use,"
+            }
+            "smtpd" => continue,
+            _ if !master_cf::PROGRAMS.contains(&program) => continue,
+            _ if is_inet || NOT_SERVED.contains(&program) => program,
+            _ => continue,
+        };
+        let effect = if is_inet { ": connections are closed at once" } else { "" };
         let place = Place { file: master.path.clone(), line: service.line, span: 0..service.name().len() };
-        Diagnostic::warning(text).at(place).mend("take the service out of master.cf, or keep Postfix for it")
-    };
-    unserved.map(warning).collect()
+        said.push(
+            Diagnostic::warning(format!("service {name}: {missing} is not supported yet{effect}"))
+                .at(place)
+                .mend("take the service out of master.cf, or keep Postfix for it"),
+        );
+    }
+    said
 }
 
 /// A warning for each parameter that is set and not acted on, and a note where that does not matter.
@@ -296,6 +315,19 @@ mod tests {
                 "warning: service policy/unix: spawn is not supported yet"
             ]
         );
+        for (main, option, is_served) in [
+            ("", "", true),
+            ("smtpd_tls_security_level = may", "", true),
+            ("smtpd_tls_security_level = may\nsmtpd_enforce_tls = yes", "", true),
+            ("smtpd_tls_security_level = encrypt", "", false),
+            ("smtpd_enforce_tls = yes", "", false),
+            ("", "-o smtpd_tls_security_level=encrypt", false),
+            ("", "-o smtpd_tls_wrappermode=yes", false),
+            ("smtpd_tls_security_level = encrypt", "-o smtpd_tls_security_level=may", true),
+        ] {
+            let said = not_served(&view(main, &format!("smtps inet n - n - - smtpd {option}\n")));
+            assert_eq!(said.is_empty(), is_served, "{main} {option} {said:?}");
+        }
     }
 
     #[test]
