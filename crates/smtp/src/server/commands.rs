@@ -4,7 +4,7 @@ use super::line::Line;
 use super::parameters::{self, Refusal};
 use super::session::{Chunks, Question, Session, State, Transaction};
 use super::token::{Token, tokens};
-use super::{Auth, Config, Event, Helo, Keywords, Notice, Sasl, TlsLevel, Verb, Vrfy, xclient};
+use super::{Auth, Config, Event, Helo, Keywords, Mail, Notice, Sasl, TlsLevel, Verb, Vrfy, xclient};
 use crate::framing::ForbidBareNewline;
 use crate::secret::Secret;
 use crate::text::{neutered, printable};
@@ -319,7 +319,8 @@ impl Session {
             [_, keyword, path, ..] if keyword.is("from:") => path,
             _ => return Err(refuse(501, (5, 5, 4), "Syntax: MAIL FROM:<address>")),
         };
-        let mail = parameters::mail(&self.config, &self.peer, path, &words[3..])?;
+        let mail = parameters::mail(&self.config, &self.peer, path, &words[3..], &mut self.lingering)?;
+        self.lingering = Mail::default();
         let question = Question::Mail { begins: Transaction::from(&mail), path: path.text.to_vec() };
         Ok(Next::Ask(question, Event::Mail(mail)))
     }

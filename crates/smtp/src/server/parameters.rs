@@ -28,21 +28,24 @@ impl From<Reply> for Refusal {
 }
 
 /// MAIL, from its path on.
+///
+/// Postfix: parameters of a MAIL that is refused hold for the next one, until RSET or HELO. `lingering` keeps them.
 pub(super) fn mail(
     config: &Config,
     peer: &Peer,
     path: &Token<'_>,
     rest: &[Token<'_>],
+    lingering: &mut Mail,
 ) -> Result<Mail, Refusal> {
     if path.is_unclosed {
         return Err(bad_address(Verb::Mail));
     }
     let sender = address::parse(path.text, config.strict_rfc821_envelopes);
     let sender = sender.ok_or_else(|| illegal_address(Verb::Mail, path.text))?;
-    let mut reader = MailReader { config, peer, mail: Mail { sender, ..Mail::default() } };
-    for parameter in rest {
-        reader.take(parameter.text)?;
-    }
+    let mut reader = MailReader { config, peer, mail: Mail { sender, ..lingering.clone() } };
+    let read = rest.iter().try_for_each(|parameter| reader.take(parameter.text));
+    *lingering = Mail { ret: None, envid: None, verp_delimiters: None, ..reader.mail.clone() };
+    read?;
     reader.finish()
 }
 
@@ -155,6 +158,7 @@ impl MailReader<'_> {
             return Err(refuse(501, (5, 5, 4), "Bad message size syntax"));
         }
         let Some(size) = number(value) else {
+            self.mail.size = 0;
             return Err(refuse(552, (5, 3, 4), "Message size exceeds file system imposed limit"));
         };
         self.mail.size = size;

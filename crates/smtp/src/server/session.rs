@@ -47,6 +47,8 @@ pub struct Session {
     pub(super) helo: Option<String>,
     pub(super) is_esmtp: bool,
     pub(super) transaction: Option<Transaction>,
+    /// The parameters of a MAIL that was refused.
+    pub(super) lingering: Mail,
     pub(super) body: Option<Body>,
     pub(super) chunks: Chunks,
     /// The reply that refused the connection and, in effect, everything after it.
@@ -171,6 +173,7 @@ impl Session {
             helo: None,
             is_esmtp: false,
             transaction: None,
+            lingering: Mail::default(),
             body: None,
             chunks: Chunks::None,
             denied: None,
@@ -542,6 +545,7 @@ impl Session {
 
     pub(super) fn end_transaction(&mut self) {
         self.transaction = None;
+        self.lingering = Mail::default();
         self.body = None;
         self.chunks = Chunks::None;
     }
