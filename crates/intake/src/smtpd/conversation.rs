@@ -4,15 +4,16 @@ use super::Service;
 use super::client::ClientFacts;
 use super::facts::World;
 use super::networks::Hosts;
+use super::tls::{self, TlsFacts};
 use super::transaction::Transaction;
+use crate::cleanup::Shown;
 use crate::enqueue::{Entry, NotQueued};
 use bytes::BytesMut;
 use logger::Logger;
 use mail::{DsnStatus, Reply};
 use maillog::{ClientLine, Connect, Disconnect, LostConnection, Peer as LogPeer};
 use net::Stream;
-use net::tls::TlsSummary;
-use policy::{Command, Session as PolicySession, State, Tls as PolicyTls};
+use policy::{Command, Session as PolicySession, State};
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Event, Helo, Mail, Notice, Peer, Rcpt, Session, Vrfy, Who};
 use std::net::SocketAddr;
@@ -36,13 +37,6 @@ pub(super) struct Conversation {
     improper_pipelining: bool,
 }
 
-/// TLS as restrictions and the Received: header see it.
-struct TlsFacts {
-    policy: PolicyTls,
-    /// The lines of it in Received:.
-    header: Arc<[String]>,
-}
-
 /// What the loop does next.
 enum Turn {
     Read,
@@ -59,7 +53,7 @@ impl Conversation {
         log: Logger,
     ) -> Conversation {
         let who = ClientFacts::find(&service, peer, &log).await;
-        let machine = Session::new(service.config.clone(), Peer::default(), service.smtpd_tls_wrappermode);
+        let machine = Session::new(service.config.clone(), Peer::default(), service.tls.wrappermode);
         let server_address = local.map_or_else(String::new, |local| local.ip().to_string());
         let server_port = local.map_or(0, |local| local.port());
         let mut conversation = Conversation {
@@ -77,7 +71,7 @@ impl Conversation {
             improper_pipelining: false,
         };
         let peer = conversation.machine_peer().await;
-        let is_tls = conversation.service.smtpd_tls_wrappermode;
+        let is_tls = conversation.service.tls.wrappermode;
         conversation.machine = Session::new(conversation.service.config.clone(), peer, is_tls);
         conversation
     }
@@ -85,8 +79,8 @@ impl Conversation {
     /// Serves the client until one side ends it.
     pub(super) async fn run(&mut self) {
         self.log.event(&Connect(self.log_peer()));
-        if self.service.smtpd_tls_wrappermode && !self.shake_hands().await {
-            self.machine.handle_eof();
+        if self.service.tls.wrappermode && !self.wrap().await {
+            return self.end().await;
         }
         let mut input = BytesMut::new();
         loop {
@@ -96,7 +90,7 @@ impl Conversation {
                 Turn::Handshake => {
                     input = BytesMut::new();
                     match self.write().await && self.shake_hands().await {
-                        true => self.machine.handle_tls(),
+                        true => self.machine.handle_tls(self.refuse_certificate()),
                         false => self.machine.handle_eof(),
                     }
                 }
@@ -187,6 +181,10 @@ impl Conversation {
             Question::Vrfy(vrfy) => self.vrfy(vrfy).await,
             Question::Etrn(domain) => self.etrn(&domain).await,
             Question::Forget => self.forget(),
+            Question::StartTls => match self.service.tls.engine {
+                Some(_) => self.machine.accept(),
+                None => self.machine.reply(tls::not_available()),
+            },
             Question::Plain => self.machine.accept(),
             Question::Refused => {
                 let text = "Error: not available in this version";
@@ -196,6 +194,9 @@ impl Conversation {
     }
 
     async fn connect(&mut self) {
+        if let Some(reply) = self.refuse_certificate() {
+            return self.machine.deny(reply);
+        }
         match self.ask(Command::Connect, None, Stage::Connect).await {
             Ok(()) => self.machine.accept(),
             Err(reply) => self.machine.deny(reply),
@@ -289,11 +290,15 @@ impl Conversation {
         if let Err(reply) = self.ask(Command::Data, only.as_ref(), Stage::Data).await {
             return self.machine.reply(reply);
         }
-        let header = self.tls.as_ref().map(|tls| tls.header.clone());
+        let shown = Shown {
+            is_tls: self.tls.is_some(),
+            tls: self.tls.as_ref().and_then(|tls| tls.header.clone()),
+            login: self.service.smtpd_sasl_authenticated_header,
+        };
         let begun = self
             .transaction
             .as_mut()
-            .and_then(|t| t.incoming(&self.service, &self.who.client, &self.state.effects, header));
+            .and_then(|t| t.incoming(&self.service, &self.who.client, &self.state.effects, shown));
         if let Some((draft, incoming)) = begun {
             let entry = Entry::begin(&self.service.enqueue, draft, incoming).await;
             if let Some(transaction) = &mut self.transaction {
@@ -464,31 +469,39 @@ impl Conversation {
         format!("{from}{to} proto={}{helo}", self.machine.protocol())
     }
 
+    /// TLS before all else (`smtpd_tls_wrappermode`); false if the session is over.
+    async fn wrap(&mut self) -> bool {
+        if self.service.tls.engine.is_none() {
+            let (client, service) = (&self.who.namaddr, &self.service.name);
+            self.log.warning(format_args!(
+                "Wrapper-mode request dropped from {client} for service {service}. TLS context initialization \
+                 failed. For details see earlier warnings in your logs."
+            ));
+            return false;
+        }
+        let is_up = self.shake_hands().await;
+        if !is_up {
+            self.machine.handle_eof();
+        }
+        is_up
+    }
+
     /// Puts TLS over the connection; false if that failed, and the connection is gone.
     async fn shake_hands(&mut self) -> bool {
-        let service = self.service.clone();
-        let (Some(tls), Some(stream)) = (&service.tls, self.stream.take()) else { return false };
-        let log = self.log.clone();
-        let warn = |text: String| log.warning(format_args!("{text}"));
-        match tls.accept(stream, &self.who.namaddr, service.smtpd_starttls_timeout, warn).await {
-            Ok((stream, summary)) => {
-                if service.smtpd_tls_loglevel >= 1 {
-                    self.log.info(format_args!("{summary}"));
-                }
-                self.stream = Some(stream);
-                self.tls = Some(TlsFacts::new(&summary));
-                // Everything said before is forgotten (RFC 3207 4.2).
-                self.who.client.helo.clear();
-                self.forget();
-                true
-            }
-            Err(error) => {
-                for (level, line) in error.log_lines() {
-                    self.log.line(level, format_args!("{line}"));
-                }
-                false
-            }
-        }
+        let Some(stream) = self.stream.take() else { return false };
+        let Some((stream, tls)) = self.service.tls.accept(stream, &self.who.namaddr, &self.log).await else {
+            return false;
+        };
+        self.stream = Some(stream);
+        self.tls = Some(tls);
+        // Everything said before is forgotten (RFC 3207 4.2).
+        self.who.client.helo.clear();
+        self.forget();
+        true
+    }
+
+    fn refuse_certificate(&self) -> Option<Reply> {
+        self.tls.as_ref()?.refusal(&self.who.namaddr, &self.service.config.myhostname, &self.log)
     }
 
     async fn machine_peer(&self) -> Peer {
@@ -535,6 +548,7 @@ enum Question {
     Unknown(Vec<u8>),
     Vrfy(Vrfy),
     Etrn(String),
+    StartTls,
     /// The transaction is over without a message.
     Forget,
     /// The usual answer is right.
@@ -557,7 +571,8 @@ impl From<Event<'_>> for Question {
             Event::Vrfy(vrfy) => Question::Vrfy(vrfy),
             Event::Etrn(domain) => Question::Etrn(domain),
             Event::Reset | Event::BodyFailed(_) => Question::Forget,
-            Event::StartTls | Event::Filter => Question::Plain,
+            Event::StartTls => Question::StartTls,
+            Event::Filter => Question::Plain,
             Event::Auth(_) | Event::AuthResponse(_) | Event::Xclient(_) | Event::Xforward(_) => {
                 Question::Refused
             }
@@ -565,19 +580,5 @@ impl From<Event<'_>> for Question {
                 unreachable!("the loop sees to these")
             }
         }
-    }
-}
-
-impl TlsFacts {
-    fn new(summary: &TlsSummary) -> TlsFacts {
-        // No certificate is asked for yet.
-        let header = summary.received_comment(false).into();
-        let policy = PolicyTls {
-            protocol: summary.protocol.clone(),
-            cipher: summary.cipher.clone(),
-            key_bits: summary.cipher_bits,
-            certificate: None,
-        };
-        TlsFacts { policy, header }
     }
 }

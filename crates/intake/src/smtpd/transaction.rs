@@ -1,14 +1,13 @@
 //! A mail transaction: from MAIL to the end of its message.
 
 use super::{MESSAGES, Service};
-use crate::cleanup::{Incoming, Options, Received};
+use crate::cleanup::{Incoming, Options, Received, Shown};
 use crate::enqueue::Entry;
 use bytes::Bytes;
 use mail::{Client, Envelope, Origin, Recipient, Time, xtext};
 use policy::Effects;
 use smtp::server::{Mail, Rcpt};
 use spool::Draft;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What one message has gathered so far.
@@ -69,7 +68,7 @@ impl Transaction {
         service: &Service,
         client: &Client,
         effects: &Effects,
-        tls: Option<Arc<[String]>>,
+        shown: Shown,
     ) -> Option<(Draft, Incoming)> {
         let mut draft = self.draft.take()?;
         if effects.hold {
@@ -111,7 +110,7 @@ impl Transaction {
             id: draft.id(),
             now: self.arrival,
             date: (service.clock.date)(self.arrival),
-            received: Received::Smtp(tls),
+            received: Received::Smtp(shown),
             prepend: effects.prepend.iter().map(|line| line.to_vec()).collect(),
             full_name: None,
             envelope,

@@ -52,7 +52,7 @@ pub(super) struct Certificates {
     stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-struct Identity {
+pub(super) struct Identity {
     certificate: X509,
     key: PKey<Private>,
     chain: Stack<X509>,
@@ -167,8 +167,8 @@ impl Certificates {
         files: &CertificateFiles,
         context: &mut SslContextBuilder,
     ) -> Result<(), SetupError> {
-        for Identity { certificate, key, chain } in &self.identities {
-            sys::tls::use_certificate(context, certificate, key, chain)?;
+        for identity in &self.identities {
+            identity.apply(context)?;
         }
         let store = context.cert_store_mut();
         for authority in &self.authorities {
@@ -191,6 +191,21 @@ impl Certificates {
     pub(super) fn authorities(&self) -> &[X509] {
         &self.authorities
     }
+}
+
+impl Identity {
+    pub(super) fn apply(&self, context: &mut SslContextBuilder) -> Result<(), SetupError> {
+        Ok(sys::tls::use_certificate(context, &self.certificate, &self.key, &self.chain)?)
+    }
+}
+
+/// Keys and certificates from one text; `name` is for complaints.
+pub(super) fn identities_from_pem(pem: &[u8], name: &str) -> Result<Vec<Identity>, SetupError> {
+    let mut chains = Chains::default();
+    let read = chains.add_file(pem, name).and_then(|()| chains.finish(name));
+    read.map_err(|error| {
+        error.then(format!("error loading private keys and certificates from: SNI data for {name}"))
+    })
 }
 
 impl fmt::Debug for CertificateFiles {

@@ -8,6 +8,7 @@ mod ciphers;
 mod client;
 mod handshake;
 mod keeper;
+mod names;
 mod options;
 mod protocols;
 mod server;
@@ -19,6 +20,7 @@ pub use certificates::{CertificateFiles, CertificatePair, OpenFile, fuzz_certifi
 pub use ciphers::{CipherLists, InvalidCiphers};
 pub use client::{ClientLevel, ClientPolicy, ClientSettings, ClientTls, ServerIdentity};
 pub use handshake::Cause;
+pub use names::ChainsByName;
 pub use options::CommonOptions;
 pub use protocols::{InvalidProtocols, Protocols};
 pub use server::{ServerSettings, ServerTls};
