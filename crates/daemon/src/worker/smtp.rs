@@ -389,7 +389,7 @@ fn engine(build: &mut Build, t: &SmtpTls) -> Option<ClientTls> {
         fingerprint_digest: t.smtp_tls_fingerprint_digest.clone(),
     };
     ClientTls::new(settings)
-        .inspect_err(|error| error.warnings.iter().for_each(|warning| build.warn(warning.clone())))
+        .inspect_err(|error| error.lines.iter().for_each(|(_, line)| build.warn(line.clone())))
         .ok()
 }
 

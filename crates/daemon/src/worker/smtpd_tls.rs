@@ -84,7 +84,9 @@ fn engine(build: &mut Build, t: &SmtpdTls, is_required: bool) -> Option<ServerTl
     let log = build.service_log("smtpd");
     let warn = |text: String| log.warning(format_args!("{text}"));
     ServerTls::new(settings, by_name, warn)
-        .inspect_err(|error| error.warnings.iter().for_each(|warning| warn(warning.clone())))
+        .inspect_err(|error| {
+            error.lines.iter().for_each(|(level, line)| log.line(*level, format_args!("{line}")))
+        })
         .ok()
 }
 

@@ -55,7 +55,9 @@ pub(super) fn attach(context: &mut SslContextBuilder, chains: ChainsByName) {
         match find(&chains, &name) {
             Ok(Some(pem)) => {
                 let used = use_chains(ssl, &pem, &name);
-                used.map_err(|error| failed(&mut outcome, error.warnings, alert))?;
+                used.map_err(|error| {
+                    failed(&mut outcome, error.lines.into_iter().map(|(_, line)| line).collect(), alert)
+                })?;
                 outcome.server_name = Some(name);
                 Ok(())
             }

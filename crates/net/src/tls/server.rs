@@ -170,7 +170,7 @@ impl ServerTls {
                 Ok(parameters) => return Ok(builder.set_tmp_dh(&parameters)?),
                 Err(error) => {
                     let path = path.display();
-                    for text in error.warnings {
+                    for (_, text) in error.lines {
                         warn(format!("DH parameter file \"{path}\": {text} -- using compiled-in defaults"));
                     }
                 }
