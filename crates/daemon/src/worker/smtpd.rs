@@ -1,7 +1,7 @@
 //! From parameters to smtpd services, and to what cleanup obeys.
 
 use super::build::Build;
-use super::{clock, smtpd_tls};
+use super::{clock, smtpd_sasl, smtpd_tls};
 use intake::cleanup::{FromFormat, Settings as CleanupSettings};
 use intake::smtpd::{Clock, Lists, NetworkList, Pattern, Service};
 use intake::{cleanup, enqueue};
@@ -64,6 +64,7 @@ pub(super) fn service(
         let s: service::Smtpd = build.load();
         let relay_clientcerts = build.view.get(p::relay_clientcerts, &mut build.mistakes);
         let (tls, tls_level) = smtpd_tls::tls(build);
+        let logins = smtpd_sasl::logins(build, &s, tls_level);
         let (restrictions, tables) = restrictions(build, &s);
         let (forbidden_words, forbidden_tables) = words_and_tables(build, &s.smtpd_forbidden_commands);
         let discarded = s.smtpd_discard_ehlo_keywords.join(" ");
@@ -90,6 +91,7 @@ pub(super) fn service(
             smtpd_forbidden_commands: forbidden_words,
             smtpd_forbidden_tables: forbidden_tables,
             tls,
+            logins,
             smtpd_sasl_authenticated_header: s.smtpd_sasl_authenticated_header,
             content_filter: s.content_filter.clone(),
             no_address_mappings: s.receive_override_options.iter().any(|o| o == "no_address_mappings"),
@@ -159,7 +161,7 @@ fn lists(build: &mut Build, s: &service::Smtpd) -> Lists {
     }
 }
 
-fn networks(build: &mut Build, list: &params::MatchList) -> NetworkList {
+pub(super) fn networks(build: &mut Build, list: &params::MatchList) -> NetworkList {
     use params::list::Pattern as Parsed;
     let list = build.with_files(list);
     let mut items = Vec::new();

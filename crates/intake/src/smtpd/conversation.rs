@@ -1,6 +1,9 @@
 //! One connection: reads, has the machine say what happens, answers, writes.
 
+mod security;
+
 use super::Service;
+use super::auth::Login;
 use super::client::ClientFacts;
 use super::facts::World;
 use super::networks::Hosts;
@@ -14,8 +17,9 @@ use mail::{DsnStatus, Reply};
 use maillog::{ClientLine, Connect, Disconnect, LostConnection, Peer as LogPeer};
 use net::Stream;
 use policy::{Command, Session as PolicySession, State};
+use smtp::Secret;
 use smtp::framing::ForbidBareNewline;
-use smtp::server::{Event, Helo, Mail, Notice, Peer, Rcpt, Session, Vrfy, Who};
+use smtp::server::{Auth, Event, Helo, Mail, Notice, Peer, Rcpt, Session, Vrfy, Who};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,6 +38,9 @@ pub(super) struct Conversation {
     state: State,
     transaction: Option<Transaction>,
     tls: Option<TlsFacts>,
+    login: Login,
+    /// It ended as a Postfix process ends that cannot go on: with no more words.
+    is_aborted: bool,
     improper_pipelining: bool,
 }
 
@@ -68,6 +75,8 @@ impl Conversation {
             state: State::default(),
             transaction: None,
             tls: None,
+            login: Login::default(),
+            is_aborted: false,
             improper_pipelining: false,
         };
         let peer = conversation.machine_peer().await;
@@ -90,7 +99,10 @@ impl Conversation {
                 Turn::Handshake => {
                     input = BytesMut::new();
                     match self.write().await && self.shake_hands().await {
-                        true => self.machine.handle_tls(self.refuse_certificate()),
+                        true => {
+                            self.machine.handle_tls(self.refuse_certificate());
+                            self.offer_logins().await;
+                        }
                         false => self.machine.handle_eof(),
                     }
                 }
@@ -155,6 +167,9 @@ impl Conversation {
     }
 
     async fn end(&mut self) {
+        if self.is_aborted {
+            return;
+        }
         self.write().await;
         let peer = self.log_peer();
         if let Some(ending) = self.machine.ending() {
@@ -185,6 +200,8 @@ impl Conversation {
                 Some(_) => self.machine.accept(),
                 None => self.machine.reply(tls::not_available()),
             },
+            Question::Auth(auth) => self.auth(auth).await,
+            Question::AuthResponse(response) => self.auth_response(response).await,
             Question::Plain => self.machine.accept(),
             Question::Refused => {
                 let text = "Error: not available in this version";
@@ -201,6 +218,7 @@ impl Conversation {
             Ok(()) => self.machine.accept(),
             Err(reply) => self.machine.deny(reply),
         }
+        self.offer_logins().await;
     }
 
     async fn helo(&mut self, helo: Helo) {
@@ -469,41 +487,6 @@ impl Conversation {
         format!("{from}{to} proto={}{helo}", self.machine.protocol())
     }
 
-    /// TLS before all else (`smtpd_tls_wrappermode`); false if the session is over.
-    async fn wrap(&mut self) -> bool {
-        if self.service.tls.engine.is_none() {
-            let (client, service) = (&self.who.namaddr, &self.service.name);
-            self.log.warning(format_args!(
-                "Wrapper-mode request dropped from {client} for service {service}. TLS context initialization \
-                 failed. For details see earlier warnings in your logs."
-            ));
-            return false;
-        }
-        let is_up = self.shake_hands().await;
-        if !is_up {
-            self.machine.handle_eof();
-        }
-        is_up
-    }
-
-    /// Puts TLS over the connection; false if that failed, and the connection is gone.
-    async fn shake_hands(&mut self) -> bool {
-        let Some(stream) = self.stream.take() else { return false };
-        let Some((stream, tls)) = self.service.tls.accept(stream, &self.who.namaddr, &self.log).await else {
-            return false;
-        };
-        self.stream = Some(stream);
-        self.tls = Some(tls);
-        // Everything said before is forgotten (RFC 3207 4.2).
-        self.who.client.helo.clear();
-        self.forget();
-        true
-    }
-
-    fn refuse_certificate(&self) -> Option<Reply> {
-        self.tls.as_ref()?.refusal(&self.who.namaddr, &self.service.config.myhostname, &self.log)
-    }
-
     async fn machine_peer(&self) -> Peer {
         let service = &self.service;
         let host = Hosts { name: &self.who.client.name, address: self.who.address };
@@ -549,6 +532,8 @@ enum Question {
     Vrfy(Vrfy),
     Etrn(String),
     StartTls,
+    Auth(Auth),
+    AuthResponse(Secret),
     /// The transaction is over without a message.
     Forget,
     /// The usual answer is right.
@@ -573,9 +558,9 @@ impl From<Event<'_>> for Question {
             Event::Reset | Event::BodyFailed(_) => Question::Forget,
             Event::StartTls => Question::StartTls,
             Event::Filter => Question::Plain,
-            Event::Auth(_) | Event::AuthResponse(_) | Event::Xclient(_) | Event::Xforward(_) => {
-                Question::Refused
-            }
+            Event::Auth(auth) => Question::Auth(auth),
+            Event::AuthResponse(response) => Question::AuthResponse(response),
+            Event::Xclient(_) | Event::Xforward(_) => Question::Refused,
             Event::Input | Event::Handshake | Event::Close | Event::Pause(_) | Event::Body(_) => {
                 unreachable!("the loop sees to these")
             }

@@ -1,6 +1,7 @@
 //! smtpd(8): the driver of SMTP server sessions. The protocol is `smtp::server`'s, the judgement `policy`'s; this ties them to a
 //! connection, to cleanup and to the spool.
 
+mod auth;
 mod client;
 mod conversation;
 mod facts;
@@ -8,6 +9,7 @@ mod networks;
 mod tls;
 mod transaction;
 
+pub use auth::{Dovecot, Logins};
 pub use networks::{Hosts, NetworkList, Pattern};
 pub use tls::Tls;
 
@@ -52,6 +54,8 @@ pub struct Service {
     pub smtpd_forbidden_commands: Vec<String>,
     pub smtpd_forbidden_tables: Vec<Arc<dyn Table>>,
     pub tls: Tls,
+    /// None: `smtpd_sasl_auth_enable` is not set.
+    pub logins: Option<Logins>,
     pub smtpd_sasl_authenticated_header: bool,
     /// `content_filter`; empty: none.
     pub content_filter: String,
