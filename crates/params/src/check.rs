@@ -302,19 +302,6 @@ mod tests {
                 "warning: service policy/unix: spawn is not supported yet"
             ]
         );
-        for (main, option, is_served) in [
-            ("", "", true),
-            ("smtpd_tls_security_level = may", "", true),
-            ("smtpd_tls_security_level = may\nsmtpd_enforce_tls = yes", "", true),
-            ("smtpd_tls_security_level = encrypt", "", false),
-            ("smtpd_enforce_tls = yes", "", false),
-            ("", "-o smtpd_tls_security_level=encrypt", false),
-            ("", "-o smtpd_tls_wrappermode=yes", false),
-            ("smtpd_tls_security_level = encrypt", "-o smtpd_tls_security_level=may", true),
-        ] {
-            let said = not_served(&view(main, &format!("smtps inet n - n - - smtpd {option}\n")));
-            assert_eq!(said.is_empty(), is_served, "{main} {option} {said:?}");
-        }
     }
 
     #[test]
