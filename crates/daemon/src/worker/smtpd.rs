@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::{clock, smtpd_sasl, smtpd_tls};
 use intake::cleanup::{FromFormat, Settings as CleanupSettings};
-use intake::smtpd::{Clock, Lists, NetworkList, Pattern, Service};
+use intake::smtpd::{Clock, Lists, NetworkList, Pattern, PolicyServers, Service};
 use intake::{cleanup, enqueue};
 use mail::keys::Parents;
 use net::{InetProtocols, Resolver};
@@ -63,6 +63,7 @@ pub(super) fn service(
     build.for_service(line, |build| {
         let s: service::Smtpd = build.load();
         let relay_clientcerts = build.view.get(p::relay_clientcerts, &mut build.mistakes);
+        let queue_directory = build.view.get(p::queue_directory, &mut build.mistakes);
         let (tls, tls_level) = smtpd_tls::tls(build);
         let logins = smtpd_sasl::logins(build, &s, tls_level);
         let (restrictions, tables) = restrictions(build, &s);
@@ -78,6 +79,7 @@ pub(super) fn service(
             restrictions,
             tables,
             lists: lists(build, &s),
+            policy_servers: PolicyServers::new(queue_directory.into()),
             smtpd_sender_login_maps: build.maps("smtpd_sender_login_maps", &s.smtpd_sender_login_maps),
             rbl_reply_maps: build.maps("rbl_reply_maps", &s.rbl_reply_maps),
             relay_clientcerts: build.maps("relay_clientcerts", &relay_clientcerts),

@@ -406,10 +406,7 @@ impl Conversation {
     }
 
     fn only_recipient(&self) -> Option<mail::Address> {
-        match self.transaction.as_ref().map(|t| t.recipients.as_slice()) {
-            Some([only]) => Some(only.address.clone()),
-            _ => None,
-        }
+        self.transaction.as_ref()?.only_recipient().cloned()
     }
 
     /// Asks the restrictions of a stage. The error refuses.
@@ -450,7 +447,7 @@ impl Conversation {
             tls: self.tls.as_ref().map(|tls| &tls.policy),
             sender: transaction.map(|t| &t.mail.sender),
             recipient,
-            recipient_count: transaction.map_or(0, |t| t.recipients.len() as u32),
+            recipient_count: transaction.map_or(0, Transaction::recipient_count),
             etrn_domain: None,
             queue_id: transaction.and_then(Transaction::id),
             instance: transaction.map_or("", |t| &t.instance),

@@ -6,11 +6,13 @@ mod client;
 mod conversation;
 mod facts;
 mod networks;
+mod policy_servers;
 mod tls;
 mod transaction;
 
 pub use auth::{Dovecot, Logins};
 pub use networks::{Hosts, NetworkList, Pattern};
+pub use policy_servers::PolicyServers;
 pub use tls::Tls;
 
 use crate::enqueue;
@@ -38,6 +40,7 @@ pub struct Service {
     /// The tables that restrictions name, in the order of [`Restrictions::tables`].
     pub tables: Vec<Arc<dyn Table>>,
     pub lists: Lists,
+    pub policy_servers: PolicyServers,
     pub smtpd_sender_login_maps: Maps,
     pub rbl_reply_maps: Maps,
     pub relay_clientcerts: Maps,

@@ -1,15 +1,15 @@
 //! Connections to Dovecot's authentication server. One serves one exchange at a time, and the next one after it.
 
 use super::{Step, Who};
-use net::Stream;
+use net::dial::error_text;
+use net::{Endpoint, Stream};
 use smtp::Secret;
 use smtp::sasl::SecurityOptions;
 use smtp::sasl::dovecot::{Answer, Greeted, Greeting, Offer, Request, answer, continuation, hello};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// How long an answer may take: as in Postfix.
@@ -21,15 +21,10 @@ const IDLE_LIMIT: usize = 20;
 
 /// The server at one address.
 pub struct Dovecot {
-    address: Address,
+    endpoint: Endpoint,
     /// `smtpd_sasl_path`, as warnings name it.
     path: String,
     state: Mutex<State>,
-}
-
-enum Address {
-    Unix(PathBuf),
-    Inet(String),
 }
 
 #[derive(Default)]
@@ -51,12 +46,8 @@ pub(super) struct Exchange(Connection);
 impl Dovecot {
     /// `smtpd_sasl_path`: `inet:HOST:PORT`, or a socket, `unix:` or not, below the queue directory unless absolute.
     pub fn new(path: &str, queue_directory: &Path) -> Dovecot {
-        let address = match path.split_once(':') {
-            Some(("inet", address)) => Address::Inet(address.to_owned()),
-            Some(("unix", file)) => Address::Unix(queue_directory.join(file)),
-            _ => Address::Unix(queue_directory.join(path)),
-        };
-        Dovecot { address, path: path.to_owned(), state: Mutex::default() }
+        let endpoint = Endpoint::parse(path, queue_directory);
+        Dovecot { endpoint, path: path.to_owned(), state: Mutex::default() }
     }
 
     /// The mechanisms that suit the options. A server that is down now offers what it did when it was up.
@@ -132,11 +123,8 @@ impl Dovecot {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        let failed = |error: io::Error| self.failed(&tables::error_text(&error));
-        let stream: Stream = match &self.address {
-            Address::Unix(path) => UnixStream::connect(path).await.map_err(failed)?.into(),
-            Address::Inet(address) => TcpStream::connect(address).await.map_err(failed)?.into(),
-        };
+        let failed = |error: io::Error| self.failed(&error_text(&error));
+        let stream = self.endpoint.connect(TIMEOUT).await.map_err(failed)?;
         let mut connection = Connection { stream, requests: 0 };
         let number = self.with(|state| {
             state.client_number = state.client_number.wrapping_add(1);
