@@ -230,6 +230,7 @@ const FULL: &[&str] = &[
     "masquerade_classes",
     "masquerade_domains",
     "masquerade_exceptions",
+    "master_service_disable",
     "maximal_backoff_time",
     "maximal_queue_lifetime",
     "message_drop_headers",
