@@ -3,8 +3,8 @@
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
 use crate::{
-    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, socketmap,
-    sqlite, system, tcp, texthash,
+    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, servers,
+    socketmap, sqlite, system, tcp, texthash,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,7 +82,10 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "socketmap" => socketmap::open(name, context),
         "sqlite" => sqlite::open(name, context),
         "tcp" => tcp::open(name, context),
-        _ => Err(OpenError::UnsupportedType(kind.to_owned())),
+        _ => match context.servers.iter().find(|one| one.kind == kind) {
+            Some(server) => servers::open(server, name, context),
+            None => Err(OpenError::UnsupportedType(kind.to_owned())),
+        },
     }
 }
 
@@ -97,9 +100,13 @@ pub fn known_types() -> &'static [&'static str] {
         "hash",
         "inline",
         "internal",
+        "ldap",
         "lmdb",
+        "memcache",
+        "mysql",
         "nis",
         "pcre",
+        "pgsql",
         "pipemap",
         "proxy",
         "randmap",

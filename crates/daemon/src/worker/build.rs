@@ -182,6 +182,12 @@ impl Build {
             };
             log.line(level, format_args!("{text}"));
         };
-        OpenContext::new(Arc::new(move |path: &Path| opener.open(path)), Arc::new(report))
+        let view = self.view.clone();
+        let main_cf = move |name: &str| view.lookup_set(name).and_then(|value| view.expand(value).ok());
+        OpenContext {
+            servers: tables::servers::ALL,
+            main_cf: Arc::new(main_cf),
+            ..OpenContext::new(Arc::new(move |path: &Path| opener.open(path)), Arc::new(report))
+        }
     }
 }
