@@ -23,6 +23,8 @@ pub enum Severity {
     Warning,
     /// `error: `
     Error,
+    /// Postfix ends its process with this. A server logs it as an error; a command ends with it, too.
+    Fatal,
     /// What Postfix would not say: more about the line that follows. For a person at a terminal, or a log of our own.
     Hint,
 }

@@ -51,7 +51,7 @@ pub fn open_or_defer(spec: &str, context: &OpenContext) -> Arc<dyn Table> {
     match open(spec, context) {
         Ok(table) => table,
         Err(error) => {
-            (context.report)(Severity::Error, &error.to_string());
+            (context.report)(Severity::Fatal, &error.to_string());
             let state = Mutex::new(Attempt { error, at: Instant::now(), table: None });
             Arc::new(Deferred { spec: spec.to_owned(), context: context.clone(), state })
         }

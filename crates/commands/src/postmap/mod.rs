@@ -291,8 +291,9 @@ impl Command<'_> {
         for (severity, text) in self.said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             match severity {
                 Severity::Warning => self.program.warning(&text),
+                Severity::Error => self.program.error(&text),
                 // It ends the command, which says so.
-                Severity::Error => {}
+                Severity::Fatal => {}
                 Severity::Hint => self.program.hint(&text),
             }
         }

@@ -175,7 +175,7 @@ impl Build {
         let (opener, log) = (self.opener.clone(), self.log.clone());
         let report = move |severity: Severity, text: &str| {
             let level = match severity {
-                Severity::Error => Level::Error,
+                Severity::Error | Severity::Fatal => Level::Error,
                 Severity::Warning => Level::Warning,
                 // For people at a terminal; the log has the line before.
                 Severity::Hint => return,

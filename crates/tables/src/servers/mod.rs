@@ -30,8 +30,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// A type of table that asks a server.
 pub struct ServerType {
     pub(crate) kind: &'static str,
-    open: fn(Parameters, &OpenContext) -> Result<Arc<dyn Find>, String>,
+    open: Open,
 }
+
+/// An error is Postfix's words for what ends its process.
+type Open = fn(Parameters, &OpenContext) -> Result<Arc<dyn Find>, String>;
 
 /// All of them.
 pub static ALL: &[ServerType] = &[

@@ -84,7 +84,7 @@ fn simple(text: &[u8]) -> Option<Vec<u8>> {
         b':' => extensible(head, value),
         _ if !is_name(attribute) => None,
         _ if value == b"*" => Some(element(PRESENT, attribute)),
-        _ if value.contains(&b'*') => substrings(attribute, value),
+        _ if stars(value).next().is_some() => substrings(attribute, value),
         _ => Some(element(EQUALITY, &[octets(attribute), octets(&unescape(value)?)].concat())),
     }
 }
@@ -94,19 +94,31 @@ fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|octet| octet.is_ascii_alphanumeric() || b"-.;_".contains(octet))
 }
 
+/// Where asterisks stand for anything: those that are not escaped.
+fn stars(value: &[u8]) -> impl Iterator<Item = usize> {
+    let mut is_escaped = false;
+    value.iter().enumerate().filter_map(move |(at, &octet)| {
+        let was_escaped = is_escaped;
+        is_escaped = octet == b'\\' && !was_escaped;
+        (octet == b'*' && !was_escaped).then_some(at)
+    })
+}
+
 fn substrings(attribute: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let parts: Vec<&[u8]> = value.split(|&octet| octet == b'*').collect();
     let mut out = Vec::new();
-    for (n, part) in parts.iter().enumerate() {
-        let tag = match n {
-            0 => 0x80,
-            _ if n + 1 == parts.len() => 0x82,
-            _ => 0x81,
-        };
-        if !part.is_empty() {
-            out.extend(element(tag, &unescape(part)?));
+    let mut add = |tag: u8, part: &[u8]| {
+        let text = unescape(part)?;
+        if !text.is_empty() {
+            out.extend(element(tag, &text));
         }
+        Some(())
+    };
+    let mut start = 0;
+    for at in stars(value) {
+        add(if start == 0 { 0x80 } else { 0x81 }, &value[start..at])?;
+        start = at + 1;
     }
+    add(0x82, &value[start..])?;
     Some(element(SUBSTRINGS, &[octets(attribute), element(0x30, &out)].concat()))
 }
 

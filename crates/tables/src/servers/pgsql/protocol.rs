@@ -175,7 +175,7 @@ mod tests {
             (
                 "SERROR\0Mno\0P98\0",
                 &left,
-                "ERROR:  no\nLINE 1: ...a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, nothing fr...\n                                                             ^\n",
+                "ERROR:  no\nLINE 1: ..., a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, nothing fr...\n                                                             ^\n",
             ),
             ("", "", ":  \n"),
         ] {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn messages() {
-        assert_eq!(startup("u", "d"), b"\0\0\0\x1a\0\x03\0\0user\0u\0database\0d\0\0");
+        assert_eq!(startup("u", "d"), b"\0\0\0\x1b\0\x03\0\0user\0u\0database\0d\0\0");
         assert_eq!(text_message(b'Q', b"x"), b"Q\0\0\0\x06x\0");
         assert_eq!(sasl_first("M", b"ab"), b"p\0\0\0\x0cM\0\0\0\0\x02ab");
         assert_eq!(Demand::parse(b"\0\0\0\x05abcd"), Some(Demand::Md5 { salt: *b"abcd" }));
