@@ -2,7 +2,7 @@
 
 use mail::Address;
 use mail::keys::{Extensions, Search};
-use net::tls::{Certificate, TlsSummary};
+use net::tls::TlsSummary;
 use route::{Maps, NameList};
 use smtp::sasl::{Credentials, SecurityOptions};
 use tables::TryLater;
@@ -76,7 +76,7 @@ impl SaslOptions {
     pub(super) fn of(&self, tls: Option<&TlsSummary>) -> SecurityOptions {
         match tls {
             None => self.in_the_clear,
-            Some(tls) if tls.certificate == Certificate::Verified => self.under_verified_tls,
+            Some(tls) if tls.is_matched => self.under_verified_tls,
             Some(_) => self.under_tls,
         }
     }

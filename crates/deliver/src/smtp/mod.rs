@@ -4,17 +4,21 @@
 //! [`session`] makes a connection ready for mail: greeting, TLS, login; [`connections`] keeps it for the next message.
 
 mod connections;
+mod dane;
 mod delivery;
 mod login;
 mod recipients;
 mod session;
 mod settings;
 mod tls;
+mod tls_policy;
 mod wire;
 
+pub use dane::Dane;
 pub use login::{Logins, SaslOptions};
 pub use settings::{Caching, EhloKeywords, Settings};
-pub use tls::{Level, Tls};
+pub use tls::{Defaults, Level, Tls};
+pub use tls_policy::Sites;
 pub use wire::Timeouts;
 
 use connections::Connections;

@@ -4,7 +4,7 @@ use super::SmtpAgent;
 use super::tls::Wish;
 use super::wire::Line;
 use mail::{DsnStatus, QueueId};
-use net::tls::{Certificate, ServerIdentity, TlsError};
+use net::tls::{ClientLevel, ServerIdentity, SetupError, TlsError};
 use qmgr::Job;
 use smtp::client::{Client, Failure, Login, Scope, Server};
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub(super) struct Target<'a> {
     pub(super) domain: &'a str,
     pub(super) address: Option<IpAddr>,
     pub(super) server: Server,
-    pub(super) wish: Wish<'a>,
+    pub(super) wish: Wish,
     /// An optional handshake that fails may be given up for a connection in the clear.
     pub(super) may_fall_back: bool,
 }
@@ -73,10 +73,10 @@ impl Approach<'_> {
     }
 
     async fn start_tls(&self, mut client: Conversation) -> Result<Conversation, Refused> {
-        let (tls, wish) = (&self.agent.settings.tls, self.target.wish);
+        let (tls, wish) = (&self.agent.settings.tls, &self.target.wish);
         let name = client.server().name_and_address.clone();
         let is_offered = client.features().starttls;
-        if wish.policy.is_none() {
+        if wish.tls.is_none() {
             if is_offered && tls.note_starttls_offer {
                 self.info(format_args!("Host offered STARTTLS: [{}]", client.server().host));
             }
@@ -111,11 +111,18 @@ impl Approach<'_> {
         let identity =
             ServerIdentity { nexthop: domain, host: &server.host, address: *address, port: server.port };
         let tls = &self.agent.settings.tls;
-        let (Some(engine), Some(policy)) = (&tls.engine, wish.policy) else {
+        let (Some(engine), Some(wanted)) = (&tls.engine, &wish.tls) else {
             let text = "TLS is required, but our TLS engine is unavailable";
             return Err(Refused::by(Failure::ours(Scope::Site, DsnStatus::new(4, 7, 5), text)));
         };
         let warn = |text: String| self.agent.settings.log.warning(format_args!("{text}"));
+        let policy = match &wanted.policy {
+            Ok(policy) => policy,
+            Err(flaw) => {
+                warn(format!("{identity}: {flaw}"));
+                return Err(self.handshake_failed(&TlsError::Setup(SetupError::default())));
+            }
+        };
         let upgraded = client
             .upgrade(async |line: Line| {
                 let Line { stream, timeouts, .. } = line;
@@ -125,23 +132,27 @@ impl Approach<'_> {
             .await;
         match upgraded {
             Ok(mut client) => {
-                let judged = self.judge(&mut client, policy.level.must_match());
+                let judged = self.judge(&mut client);
                 self.settle(client, judged).await
             }
             Err(error) => Err(self.handshake_failed(&error)),
         }
     }
 
-    fn judge(&self, client: &mut Conversation, must_match: bool) -> Result<(), Failure> {
+    fn judge(&self, client: &mut Conversation) -> Result<(), Failure> {
         let loglevel = self.agent.settings.tls.loglevel;
         let Some(summary) = &client.wire().tls else { return Ok(()) };
+        let must_match = summary.level.is_some_and(ClientLevel::must_match);
         if let Some(why) = summary.verify_failure.as_ref().filter(|_| must_match || loglevel >= 2) {
             self.info(format_args!("{why}"));
+        }
+        if let Some(how) = summary.match_text.as_ref().filter(|_| loglevel >= 2) {
+            self.info(format_args!("{}: {how}", summary.peer));
         }
         if loglevel >= 1 {
             self.info(format_args!("{summary}"));
         }
-        if !must_match || summary.certificate == Certificate::Verified {
+        if !must_match || summary.is_matched {
             return Ok(());
         }
         let text = "Server certificate not verified";

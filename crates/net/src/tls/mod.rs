@@ -6,6 +6,7 @@
 mod certificates;
 mod ciphers;
 mod client;
+mod dane;
 mod handshake;
 mod keeper;
 mod options;
@@ -18,6 +19,7 @@ mod verify;
 pub use certificates::{CertificateFiles, CertificatePair, OpenFile, fuzz_certificates};
 pub use ciphers::{CipherLists, InvalidCiphers};
 pub use client::{ClientLevel, ClientPolicy, ClientSettings, ClientTls, ServerIdentity};
+pub use dane::{DANE_EE, DANE_TA, DaneDigests, FINGERPRINT, Tlsa, parse_fingerprint};
 pub use handshake::Cause;
 pub use options::CommonOptions;
 pub use protocols::{InvalidProtocols, Protocols};
