@@ -79,8 +79,8 @@ pub fn set_digest(
     if done > 0 { Ok(()) } else { Err(ErrorStack::get()) }
 }
 
-/// The connection is to be judged by records. Names that the certificate must bear are set by the caller;
-/// they do not count for records about the peer's own certificate.
+/// The connection is to be judged by records. Names that the certificate must bear are to be set after this: it takes those
+/// away that were set before. They do not count for records about the peer's own certificate.
 pub fn enable(ssl: &mut SslRef) -> Result<(), ErrorStack> {
     // SAFETY: the SSL object is live; a null domain is allowed and sets no name.
     let done = unsafe { SSL_dane_enable(ssl.as_ptr(), ptr::null()) };

@@ -121,11 +121,19 @@ impl Dane {
         warn: &(impl Fn(String) + Sync),
     ) -> Result<Looked, Failed> {
         let name = format!("_{port}._tcp.{host}");
-        let lookup = self.signed().lookup(&name, Kind::Tlsa).await;
+        // Postfix: a lookup that fails gets a second chance
+        if let Ok(looked) = self.look_up_once(&name, warn).await {
+            return Ok(looked);
+        }
+        self.look_up_once(&name, warn).await
+    }
+
+    async fn look_up_once(&self, name: &str, warn: &(impl Fn(String) + Sync)) -> Result<Looked, Failed> {
+        let lookup = self.signed().lookup(name, Kind::Tlsa).await;
         match lookup.outcome {
             Ok(answer) if answer.authentic => {
-                let place = if answer.name.eq_ignore_ascii_case(&name) {
-                    name
+                let place = if answer.name.eq_ignore_ascii_case(name) {
+                    name.to_owned()
                 } else {
                     format!("{name} -> {}", answer.name)
                 };

@@ -132,18 +132,19 @@ impl Approach<'_> {
             .await;
         match upgraded {
             Ok(mut client) => {
-                let judged = self.judge(&mut client);
+                let judged = self.judge(&mut client, policy.level.must_match());
                 self.settle(client, judged).await
             }
             Err(error) => Err(self.handshake_failed(&error)),
         }
     }
 
-    fn judge(&self, client: &mut Conversation) -> Result<(), Failure> {
+    /// `cares`: the certificate was to matter, even if it no longer does.
+    fn judge(&self, client: &mut Conversation, cares: bool) -> Result<(), Failure> {
         let loglevel = self.agent.settings.tls.loglevel;
         let Some(summary) = &client.wire().tls else { return Ok(()) };
         let must_match = summary.level.is_some_and(ClientLevel::must_match);
-        if let Some(why) = summary.verify_failure.as_ref().filter(|_| must_match || loglevel >= 2) {
+        if let Some(why) = summary.verify_failure.as_ref().filter(|_| cares || loglevel >= 2) {
             self.info(format_args!("{why}"));
         }
         if let Some(how) = summary.match_text.as_ref().filter(|_| loglevel >= 2) {

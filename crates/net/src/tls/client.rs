@@ -11,6 +11,7 @@ use super::{
     TlsError, TlsSummary,
 };
 use crate::Stream;
+use openssl::hash::MessageDigest;
 use openssl::sha::Sha256;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::verify::X509CheckFlags;
@@ -173,6 +174,10 @@ impl ClientPolicy {
 impl ClientTls {
     /// Reads the files.
     pub fn new(settings: ClientSettings) -> Result<ClientTls, SetupError> {
+        if MessageDigest::from_name(&settings.fingerprint_digest).is_none() {
+            let unknown = format!("Digest algorithm \"{}\" not found", settings.fingerprint_digest);
+            return Err(SetupError::new(unknown).then("disabling TLS support".into()));
+        }
         let keeper = Arc::new(Keeper::new(settings.files.clone())?);
         let contexts = Mutex::new(Contexts { certificates: keeper.kept(), by_policy: HashMap::new() });
         Ok(ClientTls { keeper, settings, contexts })
@@ -292,9 +297,13 @@ impl ClientPolicy {
         warn: &impl Fn(String),
     ) -> Result<Trust, SetupError> {
         let mut level = self.level;
+        if !self.tlsa.is_empty() {
+            // before the names: it takes them away
+            sys::dane::enable(ssl)?;
+        }
         let mut is_hopeless = level >= ClientLevel::HalfDane && !self.set_names(ssl, server, peer, warn)?;
         if !self.tlsa.is_empty() {
-            match dane::load(ssl, &self.tlsa, peer, warn)? {
+            match dane::load(ssl, &self.tlsa, peer, warn) {
                 Loaded::Some => {}
                 Loaded::Failed => is_hopeless = true,
                 Loaded::None => match level {

@@ -183,14 +183,8 @@ pub(super) enum Loaded {
     Failed,
 }
 
-/// Has a connection judged by records.
-pub(super) fn load(
-    ssl: &mut SslRef,
-    records: &[Tlsa],
-    peer: &str,
-    warn: &impl Fn(String),
-) -> Result<Loaded, SetupError> {
-    dane::enable(ssl)?;
+/// Gives the records to a connection that is to be judged by them.
+pub(super) fn load(ssl: &mut SslRef, records: &[Tlsa], peer: &str, warn: &impl Fn(String)) -> Loaded {
     let mut loaded = Loaded::None;
     // Postfix: the last comes first
     for record in records.iter().rev() {
@@ -200,11 +194,11 @@ pub(super) fn load(
             Err(stack) => {
                 warn(format!("{peer}: error loading trust settings: {record}"));
                 library_lines(&stack).into_iter().for_each(warn);
-                return Ok(Loaded::Failed);
+                return Loaded::Failed;
             }
         }
     }
-    Ok(loaded)
+    loaded
 }
 
 /// By what a server was known, for detailed logs: `Matched DANE EE certificate at depth 0: 3 1 1 AB…`.

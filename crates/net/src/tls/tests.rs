@@ -308,6 +308,7 @@ async fn records_decide() {
         (Dane, "mx.example", record(3, 1, 1, &key), Verified, true, ""),
         (Dane, "other.example", record(3, 1, 1, &key), Verified, true, ""),
         (Dane, "mx.example", record(2, 0, 1, &authority), Verified, true, ""),
+        (Dane, "other.example", record(2, 0, 1, &authority), Untrusted, false, "num=62:hostname mismatch"),
         (DaneOnly, "mx.example", record(2, 0, 1, &authority), Verified, true, ""),
         (HalfDane, "mx.example", record(3, 1, 1, &key), Certificate::Trusted, true, ""),
         (Dane, "mx.example", record(3, 1, 1, &own), Untrusted, false, failed),
