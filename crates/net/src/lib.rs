@@ -6,6 +6,7 @@
 
 pub mod dial;
 mod hosts;
+pub mod https;
 pub mod idle;
 mod inet;
 pub mod listen;
