@@ -7,10 +7,13 @@ mod destinations;
 mod failure;
 pub mod local;
 pub mod mailbox;
+pub mod oauth2;
 pub mod pipe;
 pub mod process;
 mod reports;
 pub mod smtp;
+#[cfg(test)]
+mod testing;
 mod transports;
 pub mod verdicts;
 pub mod virtual_mailboxes;

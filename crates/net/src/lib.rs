@@ -5,6 +5,7 @@
 //! logged comes back as values, in Postfix's words.
 
 pub mod dial;
+mod digest;
 mod hosts;
 pub mod https;
 pub mod idle;
@@ -21,6 +22,7 @@ mod testing;
 pub mod tls;
 mod watch;
 
+pub use digest::digest;
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};
 pub use random::random_token;

@@ -34,10 +34,18 @@ impl<W: Wire> Client<W> {
             self.note(ClientNotice::NoMechanism { offered: offered.join(" ") });
             return Err(self.no_compatible_mechanism());
         }
+        let has_external = allowed.iter().any(|name| name.eq_ignore_ascii_case("EXTERNAL"));
         let Some(mechanism) = choose(allowed, login.security_options, &login.credentials) else {
-            self.note(ClientNotice::NoWorthyMechanism);
+            // Postfix: it would be worthy, only there is no identity for it
+            if !has_external {
+                self.note(ClientNotice::NoWorthyMechanism);
+            }
             return Err(self.cannot_authenticate("no mechanism available"));
         };
+        if mechanism == Mechanism::CramMd5 && login.credentials.has_blank_user() {
+            self.note(ClientNotice::BlankUser);
+            return Err(self.cannot_authenticate(SaslError::Generic.text()));
+        }
         let peer = Peer { host: self.server.host.clone(), port: self.server.port };
         let sends_authzid = self.settings.send_cyrus_sasl_authzid;
         let exchange =
@@ -145,7 +153,8 @@ impl<W: Wire> Client<W> {
         self.local_failure(text, "protocol error")
     }
 
-    fn cannot_authenticate(&mut self, why: &str) -> Failure {
+    /// The failure where we cannot even begin.
+    pub fn cannot_authenticate(&mut self, why: &str) -> Failure {
         let name = &self.server.name_and_address;
         let text = format!("SASL authentication failed; cannot authenticate to server {name}: {why}");
         self.local_failure(text, why)

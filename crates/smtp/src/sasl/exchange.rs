@@ -27,6 +27,12 @@ pub enum Credentials {
     },
 }
 
+impl Credentials {
+    pub(crate) fn has_blank_user(&self) -> bool {
+        matches!(self, Credentials::Password { user, .. } if user.trim().is_empty())
+    }
+}
+
 /// What some mechanisms say about the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
@@ -204,7 +210,8 @@ fn cram_md5(user: &str, password: &Secret, challenge: &[u8]) -> Result<Secret, S
 }
 
 pub(super) fn hmac(hash: MessageDigest, key: &[u8], text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SaslError> {
-    let key = PKey::hmac(key)?;
+    // OpenSSL takes no empty key; a key is filled up with zeros anyway (RFC 2104 2)
+    let key = PKey::hmac(if key.is_empty() { &[0] } else { key })?;
     let mut signer = Signer::new(hash, &key)?;
     signer.update(text)?;
     Ok(Zeroizing::new(signer.sign_to_vec()?))
