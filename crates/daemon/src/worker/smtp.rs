@@ -3,8 +3,7 @@
 use super::build::Build;
 use super::clock;
 use super::snapshot::Parts;
-use deliver::smtp::{Caching, EhloKeywords, Logins, SaslOptions, Settings, SmtpAgent, Timeouts};
-use mail::keys::Extensions;
+use deliver::smtp::{Caching, EhloKeywords, Settings, SmtpAgent, Timeouts};
 use net::dial::{Dialer, sole_address};
 use net::idle::IdleLimits;
 use net::mx::{AddressPreference, DnsSupport, HostLookup, Locator};
@@ -14,7 +13,6 @@ use params::p;
 use params::service::Smtp;
 use smtp::Keywords;
 use smtp::client::VerifyTarget;
-use smtp::sasl::SecurityOptions;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,7 +73,7 @@ fn settings(
                 .maps("smtp_discard_ehlo_keyword_address_maps", &s.smtp_discard_ehlo_keyword_address_maps),
         },
         disables_esmtp_behind_pix: workarounds.iter().any(|w| w.eq_ignore_ascii_case("disable_esmtp")),
-        logins: s.smtp_sasl_auth_enable.then(|| logins(build, &s)).flatten(),
+        logins: s.smtp_sasl_auth_enable.then(|| super::smtp_sasl::logins(build, &s, resolver)).flatten(),
         caching: Caching {
             on_demand: s.smtp_connection_cache_on_demand,
             destinations: build.names(&s.smtp_connection_cache_destinations, None),
@@ -153,47 +151,6 @@ fn verify_target(build: &mut Build, text: &str) -> VerifyTarget {
     }
 }
 
-fn logins(build: &mut Build, s: &Smtp) -> Option<Logins> {
-    if s.smtp_sasl_password_maps.is_empty() {
-        build.fail(
-            "specify a password table via the `smtp_sasl_password_maps' configuration parameter".to_owned(),
-        );
-        return None;
-    }
-    if s.smtp_sasl_type != "cyrus" {
-        build.fail(format!("unsupported SASL client implementation: {}", s.smtp_sasl_type));
-        return None;
-    }
-    let recipient_delimiter = build.view.get(p::recipient_delimiter, &mut build.mistakes);
-    Some(Logins {
-        passwords: build.maps("smtp_sasl_password_maps", &s.smtp_sasl_password_maps),
-        by_sender: s.smtp_sender_dependent_authentication,
-        delimiter: s.smtp_sasl_password_result_delimiter.chars().next().unwrap_or(':'),
-        recipient_delimiter: Extensions::new(recipient_delimiter),
-        options: SaslOptions {
-            in_the_clear: sasl_options(build, "smtp_sasl_security_options", &s.smtp_sasl_security_options),
-            under_tls: sasl_options(
-                build,
-                "smtp_sasl_tls_security_options",
-                &s.smtp_sasl_tls_security_options,
-            ),
-            under_verified_tls: sasl_options(
-                build,
-                "smtp_sasl_tls_verified_security_options",
-                &s.smtp_sasl_tls_verified_security_options,
-            ),
-        },
-        mechanisms: build.names(&s.smtp_sasl_mechanism_filter, None),
-    })
-}
-
-fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
-    SecurityOptions::parse(&words.join(" ")).unwrap_or_else(|word| {
-        build.fail(format!("unknown {parameter} value \"{word}\" in \"{}\"", words.join(" ")));
-        SecurityOptions::default()
-    })
-}
-
 fn locator_settings(
     build: &mut Build,
     s: &Smtp,
@@ -233,7 +190,7 @@ fn locator_settings(
     }
 }
 
-fn inet_protocols(build: &mut Build) -> InetProtocols {
+pub(super) fn inet_protocols(build: &mut Build) -> InetProtocols {
     let words = build.view.get(p::inet_protocols, &mut build.mistakes);
     let has = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word));
     InetProtocols { ipv4: has("all") || has("ipv4"), ipv6: has("all") || has("ipv6") }

@@ -15,7 +15,7 @@ mod tls_policy;
 mod wire;
 
 pub use dane::Dane;
-pub use login::{Logins, SaslOptions};
+pub use login::{FailedLogins, Logins, SaslOptions};
 pub use settings::{Caching, EhloKeywords, Settings};
 pub use tls::{Defaults, Level, Tls};
 pub use tls_policy::Sites;

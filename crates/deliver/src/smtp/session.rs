@@ -1,13 +1,17 @@
 //! From a connection to a conversation that mail can be sent in: greeting, TLS, login.
 
 use super::SmtpAgent;
+use super::login::{Logins, is_refused};
 use super::tls::Wish;
 use super::wire::Line;
 use mail::{DsnStatus, QueueId};
 use net::tls::{ClientLevel, ServerIdentity, SetupError, TlsError};
 use qmgr::Job;
 use smtp::client::{Client, Failure, Login, Scope, Server};
+use smtp::sasl::Credentials;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 use tables::TryLater;
 
 /// A server to talk to for a job.
@@ -173,9 +177,10 @@ impl Approach<'_> {
         let Some(logins) = &self.agent.settings.logins else { return Ok(()) };
         let Target { destination, server, .. } = self.target;
         let name = &server.name_and_address;
-        let broken = |TryLater(_)| {
+        let broken = |TryLater(why)| {
             let (id, parameter) = (self.id(), logins.passwords.parameter());
-            self.agent.settings.log.warning(format_args!("{id}: {parameter} lookup error"));
+            self.warn(why);
+            self.warn(format!("{id}: {parameter} lookup error"));
             let text = format!("local data error while talking to {name}");
             Failure::ours(Scope::Site, DsnStatus::new(4, 3, 0), text)
         };
@@ -183,6 +188,54 @@ impl Approach<'_> {
         let Some(credentials) = found else { return Ok(()) };
         let offered = client.features().auth.clone().unwrap_or_default();
         let allowed = logins.allowed(&offered).await.map_err(broken)?;
+        if let Some(path) = token_path(logins, &credentials, &allowed) {
+            return self.login_with_token(client, logins, &credentials, &path, &allowed).await;
+        }
+        let cached =
+            logins.failed.as_ref().and_then(|failed| failed.find(&server.host, &credentials, Instant::now()));
+        if let Some(failure) = cached {
+            return Err(failure);
+        }
+        let outcome = self.authenticate(client, logins, credentials.clone(), &allowed).await;
+        if let (Some(failed), Err(failure)) = (&logins.failed, &outcome) {
+            failed.put(&server.host, &credentials, failure, Instant::now());
+        }
+        outcome
+    }
+
+    /// A token that is refused though it should be good is renewed once.
+    async fn login_with_token(
+        &self,
+        client: &mut Conversation,
+        logins: &Logins,
+        credentials: &Credentials,
+        path: &Path,
+        allowed: &[String],
+    ) -> Result<(), Failure> {
+        let Credentials::Password { user, .. } = credentials else { return Ok(()) };
+        let mut refused = false;
+        loop {
+            let access = logins.tokens.access(path, refused, SystemTime::now()).await.map_err(|error| {
+                self.warn(format!("{}: {error}", self.id()));
+                client.cannot_authenticate(&error.to_string())
+            })?;
+            let user = access.user.unwrap_or_else(|| user.clone());
+            let credentials = Credentials::Token { user, token: access.token };
+            let outcome = self.authenticate(client, logins, credentials, allowed).await;
+            match &outcome {
+                Err(failure) if is_refused(failure) && !access.is_new && !refused => refused = true,
+                _ => return outcome,
+            }
+        }
+    }
+
+    async fn authenticate(
+        &self,
+        client: &mut Conversation,
+        logins: &Logins,
+        credentials: Credentials,
+        allowed: &[String],
+    ) -> Result<(), Failure> {
         let security_options = logins.options.of(client.wire().tls.as_deref());
         let is_allowed = |name: &str| allowed.iter().any(|allowed| allowed == name);
         let nonce = net::random_token();
@@ -202,6 +255,10 @@ impl Approach<'_> {
         Err(Refused { failure, falls_back, is_lenient: false })
     }
 
+    fn warn(&self, text: String) {
+        self.agent.settings.log.warning(format_args!("{text}"));
+    }
+
     fn info(&self, text: std::fmt::Arguments<'_>) {
         self.agent.settings.log.info(text);
     }
@@ -209,6 +266,15 @@ impl Approach<'_> {
     fn id(&self) -> QueueId {
         self.job.message.id
     }
+}
+
+/// The token file that a password names, where a server takes tokens.
+fn token_path(logins: &Logins, credentials: &Credentials, allowed: &[String]) -> Option<PathBuf> {
+    let Credentials::Password { password, .. } = credentials else { return None };
+    let takes_tokens =
+        |name: &String| ["XOAUTH2", "OAUTHBEARER"].iter().any(|m| name.eq_ignore_ascii_case(m));
+    let password = std::str::from_utf8(password.expose()).ok()?;
+    if allowed.iter().any(takes_tokens) { logins.tokens.find(password) } else { None }
 }
 
 impl Refused {
