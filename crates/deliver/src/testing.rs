@@ -21,11 +21,11 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Writes `ca.pem`, to be trusted, and `hosts`, where the server is found, into a folder. `names` are other names of it.
-    pub(crate) async fn start_as(folder: &Path, names: &[&str], answers: &[(u16, &str)]) -> Endpoint {
-        let (certificate, key) = identity(names);
+    /// Writes `ca.pem`, to be trusted, and `hosts`, where the server is found, into a folder.
+    pub(crate) async fn start(folder: &Path, answers: &[(u16, &str)]) -> Endpoint {
+        let (certificate, key) = identity();
         std::fs::write(folder.join("ca.pem"), certificate.to_pem().unwrap()).unwrap();
-        std::fs::write(folder.join("hosts"), format!("127.0.0.1 {HOST} {}\n", names.join(" "))).unwrap();
+        std::fs::write(folder.join("hosts"), format!("127.0.0.1 {HOST}\n")).unwrap();
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
         acceptor.set_certificate(&certificate).unwrap();
         acceptor.set_private_key(&key).unwrap();
@@ -45,14 +45,6 @@ impl Endpoint {
             }
         });
         Endpoint { port, asked }
-    }
-
-    pub(crate) async fn start(folder: &Path, answers: &[(u16, &str)]) -> Endpoint {
-        Endpoint::start_as(folder, &[], answers).await
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -86,7 +78,7 @@ fn read_request(stream: &mut impl Read) -> String {
     }
 }
 
-fn identity(names: &[&str]) -> (X509, PKey<Private>) {
+fn identity() -> (X509, PKey<Private>) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut subject = X509Name::builder().unwrap();
@@ -99,12 +91,7 @@ fn identity(names: &[&str]) -> (X509, PKey<Private>) {
     builder.set_pubkey(&key).unwrap();
     builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
     builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
-    let mut all = SubjectAlternativeName::new();
-    all.dns(HOST);
-    for name in names {
-        all.dns(name);
-    }
-    let all = all.build(&builder.x509v3_context(None, None)).unwrap();
+    let all = SubjectAlternativeName::new().dns(HOST).build(&builder.x509v3_context(None, None)).unwrap();
     builder.append_extension(all).unwrap();
     builder.sign(&key, MessageDigest::sha256()).unwrap();
     (builder.build(), key)

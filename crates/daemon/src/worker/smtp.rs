@@ -8,7 +8,7 @@ use net::dial::{Dialer, sole_address};
 use net::idle::IdleLimits;
 use net::mx::{AddressPreference, DnsSupport, HostLookup, Locator};
 use net::tls::ClientLevel;
-use net::{InetProtocols, Nexthop, Protocol, Resolver, Services, parse_known_tcp_ports};
+use net::{InetProtocols, Nexthop, Protocol, Services, parse_known_tcp_ports};
 use params::p;
 use params::service::Smtp;
 use smtp::Keywords;
@@ -26,7 +26,7 @@ pub(super) fn agent(build: &mut Build, line: &params::Service, parts: &Parts) ->
     let own_addresses = super::routing::own_addresses(build);
     let locator = Locator::new(parts.resolver.clone(), locator_settings(build, &s, protocol, &own_addresses));
     let dialer = dialer(build, &s, &own_addresses);
-    let settings = settings(build, s, protocol, line, &parts.resolver);
+    let settings = settings(build, s, protocol, line, parts);
     SmtpAgent::new(settings, locator, dialer)
 }
 
@@ -35,7 +35,7 @@ fn settings(
     s: Smtp,
     protocol: Protocol,
     line: &params::Service,
-    resolver: &Resolver,
+    parts: &Parts,
 ) -> Settings {
     let services = services(build);
     let fallback_relay = s
@@ -52,7 +52,7 @@ fn settings(
         build.warn(format!("unknown EHLO keyword \"{word}\" in smtp_discard_ehlo_keywords"));
     }
     let workarounds = &s.smtp_pix_workarounds;
-    let tls = super::smtp_tls::tls(build, &s, protocol, resolver);
+    let tls = super::smtp_tls::tls(build, &s, protocol, parts);
     Settings {
         protocol,
         services,
@@ -73,7 +73,7 @@ fn settings(
                 .maps("smtp_discard_ehlo_keyword_address_maps", &s.smtp_discard_ehlo_keyword_address_maps),
         },
         disables_esmtp_behind_pix: workarounds.iter().any(|w| w.eq_ignore_ascii_case("disable_esmtp")),
-        logins: s.smtp_sasl_auth_enable.then(|| super::smtp_sasl::logins(build, &s, resolver)).flatten(),
+        logins: s.smtp_sasl_auth_enable.then(|| super::smtp_sasl::logins(build, &s, parts)).flatten(),
         caching: Caching {
             on_demand: s.smtp_connection_cache_on_demand,
             destinations: build.names(&s.smtp_connection_cache_destinations, None),

@@ -1,8 +1,9 @@
 //! From parameters to the SMTP and LMTP clients' logins.
 
 use super::build::Build;
+use super::snapshot::Parts;
 use deliver::oauth2::{self, Tokens};
-use deliver::smtp::{FailedLogins, Logins, SaslOptions};
+use deliver::smtp::{FailedMemory, Logins, SaslOptions};
 use mail::keys::Extensions;
 use net::Resolver;
 use net::https::HttpsClient;
@@ -11,7 +12,7 @@ use params::service::Smtp;
 use smtp::sasl::SecurityOptions;
 use std::path::Path;
 
-pub(super) fn logins(build: &mut Build, s: &Smtp, resolver: &Resolver) -> Option<Logins> {
+pub(super) fn logins(build: &mut Build, s: &Smtp, parts: &Parts) -> Option<Logins> {
     if s.smtp_sasl_password_maps.is_empty() {
         build.fail(
             "specify a password table via the `smtp_sasl_password_maps' configuration parameter".to_owned(),
@@ -42,9 +43,12 @@ pub(super) fn logins(build: &mut Build, s: &Smtp, resolver: &Resolver) -> Option
             ),
         },
         mechanisms: build.names(&s.smtp_sasl_mechanism_filter, None),
-        failed: (!s.smtp_sasl_auth_cache_name.is_empty())
-            .then(|| FailedLogins::new(s.smtp_sasl_auth_cache_time)),
-        tokens: tokens(build, resolver),
+        failed: (!s.smtp_sasl_auth_cache_name.is_empty()).then(|| FailedMemory {
+            logins: parts.memory.failed_logins.clone(),
+            time: s.smtp_sasl_auth_cache_time,
+            is_soft: s.smtp_sasl_auth_soft_bounce,
+        }),
+        tokens: tokens(build, &parts.resolver),
     })
 }
 

@@ -2,7 +2,10 @@
 
 use super::build::Build;
 use super::smtp::dns_support;
-use deliver::smtp::{Dane, Defaults, Level, Sites, Tls};
+use super::snapshot::Parts;
+use deliver::mta_sts::Policies;
+use deliver::smtp::{Dane, Defaults, Level, Reporting, Sites, Tls};
+use deliver::tlsrpt::Sender;
 use net::mx::DnsSupport;
 use net::tls::{
     CertificateFiles, CertificatePair, CipherLists, ClientLevel, ClientSettings, ClientTls, CommonOptions,
@@ -15,25 +18,53 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) fn tls(build: &mut Build, s: &Smtp, protocol: Protocol, resolver: &Resolver) -> Tls {
+pub(super) fn tls(build: &mut Build, s: &Smtp, protocol: Protocol, parts: &Parts) -> Tls {
     let t: SmtpTls = build.load();
     let level = level(build, &t);
     let sites = sites(build, &t, protocol);
     let files = files(build, &t);
-    let is_used = level != Level::None || !matches!(sites, Sites::Nowhere);
+    let mta_sts = (protocol == Protocol::Smtp).then(|| mta_sts(build, parts)).flatten();
+    let is_used = level != Level::None || !matches!(sites, Sites::Nowhere) || mta_sts.is_some();
     let engine = is_used.then(|| engine(build, &t, files.clone())).flatten();
     Tls {
         engine,
         level,
         sites,
         defaults: defaults(&t, files),
-        dane: dane(build, s, &t, protocol, resolver),
+        dane: dane(build, s, &t, protocol, &parts.resolver),
         wrappermode: t.smtp_tls_wrappermode,
         loglevel: loglevel(build, &t.smtp_tls_loglevel),
         note_starttls_offer: t.smtp_tls_note_starttls_offer,
         timeout: t.smtp_starttls_timeout,
         connection_reuse: t.smtp_tls_connection_reuse,
+        mta_sts,
+        reporting: (protocol == Protocol::Smtp).then(|| reporting(build, parts)).flatten(),
     }
+}
+
+fn mta_sts(build: &mut Build, parts: &Parts) -> Option<Policies> {
+    if !build.view.get(p::oxi_smtp_mta_sts, &mut build.mistakes) {
+        return None;
+    }
+    let https = super::smtp_sasl::https(build, &parts.resolver);
+    Some(Policies::new(parts.resolver.clone(), https, data_directory(build).join("mta-sts")))
+}
+
+fn reporting(build: &mut Build, parts: &Parts) -> Option<Reporting> {
+    if !build.view.get(p::oxi_smtp_tlsrpt, &mut build.mistakes) {
+        return None;
+    }
+    let mydomain = build.view.get(p::mydomain, &mut build.mistakes);
+    let sender = Sender {
+        folder: data_directory(build).join("tlsrpt"),
+        contact: format!("postmaster@{mydomain}"),
+        organization: mydomain,
+    };
+    Some(Reporting { tlsrpt: parts.memory.tlsrpt.clone(), sender, resolver: parts.resolver.clone() })
+}
+
+fn data_directory(build: &mut Build) -> PathBuf {
+    PathBuf::from(build.view.get(p::data_directory, &mut build.mistakes))
 }
 
 /// `smtp_tls_security_level`, or what older parameters say.

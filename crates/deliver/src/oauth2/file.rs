@@ -146,11 +146,7 @@ fn replace(path: &Path, content: &[u8], as_it_was: bool) -> io::Result<()> {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         if let Some(before) = &before {
-            let own = file.metadata()?;
-            if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
-                std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o7777))?;
+            take_over(&file, before)?;
         }
         file.write_all(content)?;
         file.sync_all()?;
@@ -162,4 +158,17 @@ fn replace(path: &Path, content: &[u8], as_it_was: bool) -> io::Result<()> {
         return written;
     }
     File::open(folder)?.sync_all()
+}
+
+/// Owner and mode of another file. A group that may not be given gets no rights, and neither does ours.
+fn take_over(file: &File, before: &fs::Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    let mut mode = before.mode() & 0o7777;
+    if own.uid() != before.uid() {
+        std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid()))?;
+    } else if own.gid() != before.gid() && std::os::unix::fs::fchown(file, None, Some(before.gid())).is_err()
+    {
+        mode &= !0o070;
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }

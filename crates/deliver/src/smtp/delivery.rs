@@ -236,7 +236,13 @@ impl<'a> Delivery<'a> {
         is_last: bool,
     ) {
         let settings = &self.agent.settings;
-        let site = Site { destination: &nexthop.text, host: &server.host, server: Some(server), exchanged };
+        let site = Site {
+            destination: &nexthop.text,
+            host: &server.host,
+            server: Some(server),
+            exchanged,
+            domain: (!nexthop.is_bracketed).then_some(nexthop.host.as_str()),
+        };
         let Some(wish) = self.wish(&site, "TLS policy lookup").await else { return };
         let mut target = Target {
             destination: &nexthop.text,
@@ -277,7 +283,7 @@ impl<'a> Delivery<'a> {
         let settings = &self.agent.settings;
         let myhostname = &settings.conversation.myhostname;
         let name = format!("{myhostname}[{path}]");
-        let site = Site { destination: path, host: myhostname, server: None, exchanged: None };
+        let site = Site { destination: path, host: myhostname, server: None, exchanged: None, domain: None };
         let Some(wish) = self.wish(&site, "TLS policy lookup error").await else { return };
         let target = Target {
             destination: path,

@@ -9,7 +9,7 @@ use smtp::Secret;
 use smtp::client::{Failure, Scope};
 use smtp::sasl::{Credentials, SecurityOptions};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tables::TryLater;
 
@@ -26,18 +26,24 @@ pub struct Logins {
     /// `smtp_sasl_mechanism_filter`; empty: any mechanism.
     pub mechanisms: NameList,
     /// What servers refused lately; None: `smtp_sasl_auth_cache_name` is not set.
-    pub failed: Option<FailedLogins>,
+    pub failed: Option<FailedMemory>,
     /// Passwords that name token files.
     pub tokens: Tokens,
 }
 
+/// How one transport remembers failed logins.
+pub struct FailedMemory {
+    pub logins: Arc<FailedLogins>,
+    /// `smtp_sasl_auth_cache_time`.
+    pub time: Duration,
+    /// `smtp_sasl_auth_soft_bounce`.
+    pub is_soft: bool,
+}
+
 /// Logins that a server refused with 535, and what it said: they are not tried again at once. In memory, whatever
 /// `smtp_sasl_auth_cache_name` names.
-pub struct FailedLogins {
-    /// `smtp_sasl_auth_cache_time`.
-    time: Duration,
-    by_login: Mutex<HashMap<(String, String), FailedLogin>>,
-}
+#[derive(Default)]
+pub struct FailedLogins(Mutex<HashMap<(String, String), FailedLogin>>);
 
 struct FailedLogin {
     since: Instant,
@@ -99,18 +105,15 @@ impl Logins {
     }
 }
 
-impl FailedLogins {
-    pub fn new(time: Duration) -> FailedLogins {
-        FailedLogins { time, by_login: Mutex::default() }
-    }
-
+impl FailedMemory {
     /// What the server said when the same was tried before.
     pub(super) fn find(&self, host: &str, credentials: &Credentials, now: Instant) -> Option<Failure> {
         let Credentials::Password { user, password } = credentials else { return None };
-        let by_login = self.by_login.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_login = self.logins.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = by_login.get(&(host.to_owned(), user.clone()))?;
         let is_it = failed.password == *password && now.duration_since(failed.since) < self.time;
-        is_it.then(|| failed.failure.clone())
+        let class = if self.is_soft { 4 } else { 5 };
+        is_it.then(|| Failure { status: failed.failure.status.with_class(class), ..failed.failure.clone() })
     }
 
     /// Remembers a refusal, if it is one of the login itself.
@@ -124,7 +127,7 @@ impl FailedLogins {
         }
         let reason = format!("SASL [CACHED] authentication failed; server {host} said: {said}");
         let failure = Failure { scope: Scope::Site, reason, ..failure.clone() };
-        let mut by_login = self.by_login.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_login = self.logins.0.lock().unwrap_or_else(PoisonError::into_inner);
         if by_login.len() >= FAILED_LIMIT {
             by_login.clear();
         }
@@ -155,7 +158,8 @@ mod tests {
 
     #[test]
     fn refusals_are_remembered_for_a_while() {
-        let failed = FailedLogins::new(Duration::from_secs(10));
+        let time = Duration::from_secs(10);
+        let mut failed = FailedMemory { logins: Arc::default(), time, is_soft: true };
         let login = |user: &str, password: &str| Credentials::Password {
             user: user.into(),
             password: password.into(),
@@ -180,5 +184,8 @@ mod tests {
             let text = "SASL [CACHED] authentication failed; server mx said: 535 5.7.8 no";
             assert!(found.is_none_or(|failure| failure.reason == text));
         }
+        failed.is_soft = false;
+        let status = failed.find("mx", &login("a", "x"), at(0)).map(|failure| failure.status);
+        assert_eq!(status, Some(DsnStatus::new(5, 7, 8)));
     }
 }

@@ -3,7 +3,9 @@
 use super::SmtpAgent;
 use super::login::{Logins, is_refused};
 use super::tls::Wish;
+use super::tls_report::certificate_failure;
 use super::wire::Line;
+use crate::tlsrpt::{FailureKind, PolicySource};
 use mail::{DsnStatus, QueueId};
 use net::tls::{ClientLevel, ServerIdentity, SetupError, TlsError};
 use qmgr::Job;
@@ -87,6 +89,9 @@ impl Approach<'_> {
             return Ok(client);
         }
         let lacking = |status: DsnStatus, what: String| Err(Failure::ours(Scope::Site, status, what));
+        if !is_offered {
+            self.report(Some(FailureKind::StarttlsNotSupported)).await;
+        }
         let outcome = if !is_offered && wish.is_required() {
             lacking(DsnStatus::new(4, 7, 4), format!("TLS is required, but was not offered by host {name}"))
         } else if !is_offered {
@@ -101,11 +106,23 @@ impl Approach<'_> {
         match outcome {
             Ok(reply) if reply.is_success() => self.hello(self.encrypt(client).await?).await,
             Ok(reply) if wish.is_required() => {
+                self.report(Some(FailureKind::StarttlsNotSupported)).await;
                 let refused = Err(client.tls_refused(&reply));
                 self.settle(client, refused).await
             }
-            Ok(_) => Ok(client),
+            Ok(_) => {
+                self.report(Some(FailureKind::StarttlsNotSupported)).await;
+                Ok(client)
+            }
             Err(failure) => self.settle(client, Err(failure)).await,
+        }
+    }
+
+    /// Counts how TLS went, where somebody wants to know.
+    async fn report(&self, failure: Option<FailureKind>) {
+        let Some(reporting) = &self.agent.settings.tls.reporting else { return };
+        if let Err(why) = reporting.count(self.target, failure).await {
+            self.warn(why);
         }
     }
 
@@ -136,10 +153,22 @@ impl Approach<'_> {
             .await;
         match upgraded {
             Ok(mut client) => {
-                let judged = self.judge(&mut client, policy.level.must_match());
+                let must_match = policy.level.must_match();
+                let flaw = client.wire().tls.as_ref().and_then(|tls| match wanted.source {
+                    // nobody said what the certificate must be
+                    PolicySource::NotFound => None,
+                    _ => certificate_failure(tls, must_match),
+                });
+                self.report(flaw).await;
+                let judged = self.judge(&mut client, must_match);
                 self.settle(client, judged).await
             }
-            Err(error) => Err(self.handshake_failed(&error)),
+            Err(error) => {
+                if matches!(error, TlsError::Handshake { .. }) {
+                    self.report(Some(FailureKind::ValidationFailure)).await;
+                }
+                Err(self.handshake_failed(&error))
+            }
         }
     }
 

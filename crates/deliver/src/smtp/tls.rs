@@ -2,13 +2,16 @@
 
 use super::dane::{Dane, Found};
 use super::tls_policy::{self, Invalid, SitePolicy, Sites};
+use super::tls_report::Reporting;
+use crate::mta_sts::{Mode, Policies};
+use crate::tlsrpt::PolicySource;
 use mail::DsnStatus;
 use net::mx::{MxOwner, Server};
 use net::tls::{CertificateFiles, CipherLists, ClientLevel, ClientPolicy, ClientTls, Tlsa};
 use smtp::client::{Failure, Scope};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// `smtp_tls_security_level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +39,10 @@ pub struct Tls {
     pub timeout: Duration,
     /// `smtp_tls_connection_reuse`: connections are kept under TLS, too.
     pub connection_reuse: bool,
+    /// `oxi_smtp_mta_sts`: policies that domains publish count where main.cf does not ask for more.
+    pub mta_sts: Option<Policies>,
+    /// `oxi_smtp_tlsrpt`: how it went is counted.
+    pub reporting: Option<Reporting>,
 }
 
 /// What main.cf says where a destination's policy says nothing. Postfix looks at most of it only when it is needed.
@@ -64,6 +71,8 @@ pub(super) struct Site<'a> {
     /// None for sockets.
     pub(super) server: Option<&'a Server>,
     pub(super) exchanged: Option<&'a MxOwner>,
+    /// The domain whose MTA-STS policy counts; None for hosts in brackets and sockets.
+    pub(super) domain: Option<&'a str>,
 }
 
 /// TLS as one connection is to have it.
@@ -81,6 +90,8 @@ pub(super) struct Wanted {
     pub(super) policy: Result<ClientPolicy, String>,
     /// The servers that the domain's MTA-STS policy allows; empty: all.
     pub(super) mx_host_patterns: Vec<String>,
+    /// What the domain publishes about TLS with it, for reports.
+    pub(super) source: PolicySource,
 }
 
 impl Tls {
@@ -94,16 +105,25 @@ impl Tls {
         warn: &(impl Fn(String) + Sync),
     ) -> Result<Wish, Failure> {
         let known = self.known(site, warn).await.map_err(failure)?;
+        let is_known = known.is_some();
         let mut policy = known.unwrap_or_else(|| SitePolicy::new(self.level));
         let may_keep = policy.connection_reuse.unwrap_or(self.connection_reuse);
         let mut records = Vec::new();
         if let Some(level) = policy.level.dane() {
             records = self.resolve_dane(level, site, &mut policy, warn).await?;
         }
+        let mut source = match records.is_empty() {
+            true => PolicySource::NotFound,
+            false => PolicySource::Tlsa(records.iter().map(ToString::to_string).collect()),
+        };
+        // RFC 8461 2: DANE goes first
+        if !is_known && policy.level <= Level::Tls(ClientLevel::May) {
+            source = self.apply_mta_sts(site, &mut policy, warn).await.unwrap_or(source);
+        }
         let Level::Tls(level) = policy.level else { return Ok(Wish { tls: None, may_keep: true }) };
         let mx_host_patterns = std::mem::take(&mut policy.mx_host_patterns);
         let policy = self.client_policy(level, policy, records, site, warn).map_err(failure)?;
-        Ok(Wish { tls: Some(Arc::new(Wanted { level, policy, mx_host_patterns })), may_keep })
+        Ok(Wish { tls: Some(Arc::new(Wanted { level, policy, mx_host_patterns, source })), may_keep })
     }
 
     /// What tables say; None if they say nothing.
@@ -152,6 +172,28 @@ impl Tls {
                 Ok(records)
             }
         }
+    }
+
+    /// Puts what the domain's MTA-STS policy wants in place of the level, and gives the policy if there is one.
+    async fn apply_mta_sts(
+        &self,
+        site: &Site<'_>,
+        policy: &mut SitePolicy,
+        warn: &(impl Fn(String) + Sync),
+    ) -> Option<PolicySource> {
+        let (policies, domain) = (self.mta_sts.as_ref()?, site.domain?);
+        let found = policies.find(domain, SystemTime::now(), warn).await?;
+        match found.mode {
+            Mode::None => return None,
+            Mode::Testing => {}
+            Mode::Enforce => {
+                policy.level = Level::Tls(ClientLevel::Secure);
+                policy.matches = Some(vec!["hostname".into()]);
+                policy.servername = Some("hostname".into());
+                policy.mx_host_patterns = found.mx.clone();
+            }
+        }
+        Some(PolicySource::Sts { lines: found.lines, mx: found.mx })
     }
 
     /// Fills in what main.cf says.
