@@ -34,7 +34,8 @@ impl<W: Wire> Client<W> {
             self.note(ClientNotice::NoMechanism { offered: offered.join(" ") });
             return Err(self.no_compatible_mechanism());
         }
-        let has_external = allowed.iter().any(|name| name.eq_ignore_ascii_case("EXTERNAL"));
+        let options = login.security_options;
+        let has_external = allowed.iter().any(|name| options.allow_external(name));
         let Some(mechanism) = choose(allowed, login.security_options, &login.credentials) else {
             // Postfix: it would be worthy, only there is no identity for it
             if !has_external {
@@ -42,10 +43,6 @@ impl<W: Wire> Client<W> {
             }
             return Err(self.cannot_authenticate("no mechanism available"));
         };
-        if mechanism == Mechanism::CramMd5 && login.credentials.has_blank_user() {
-            self.note(ClientNotice::BlankUser);
-            return Err(self.cannot_authenticate(SaslError::Generic.text()));
-        }
         let peer = Peer { host: self.server.host.clone(), port: self.server.port };
         let sends_authzid = self.settings.send_cyrus_sasl_authzid;
         let exchange =
@@ -112,6 +109,10 @@ impl<W: Wire> Client<W> {
     }
 
     fn respond(&mut self, exchange: &mut Exchange, challenge: &str) -> Result<Secret, Failure> {
+        if exchange.has_blank_user() {
+            self.note(ClientNotice::BlankUser);
+            return Err(self.cannot_authenticate(SaslError::Generic.text()));
+        }
         let decoded = BASE64.decode(challenge).map_err(|_| SaslError::Protocol);
         decoded
             .and_then(|challenge| exchange.respond(&challenge))

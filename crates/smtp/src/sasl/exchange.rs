@@ -27,12 +27,6 @@ pub enum Credentials {
     },
 }
 
-impl Credentials {
-    pub(crate) fn has_blank_user(&self) -> bool {
-        matches!(self, Credentials::Password { user, .. } if user.trim().is_empty())
-    }
-}
-
 /// What some mechanisms say about the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
@@ -160,6 +154,11 @@ impl Exchange {
             _ => return Err(SaslError::Generic),
         };
         Ok(Exchange(state))
+    }
+
+    /// CRAM-MD5 has no way to send such a user name.
+    pub(crate) fn has_blank_user(&self) -> bool {
+        matches!(&self.0, State::CramMd5 { user, .. } if user.trim().is_empty())
     }
 
     /// What is said with AUTH itself, if the mechanism begins with the client.
