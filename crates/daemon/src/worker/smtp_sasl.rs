@@ -24,11 +24,15 @@ pub(super) fn logins(build: &mut Build, s: &Smtp, parts: &Parts) -> Option<Login
         return None;
     }
     let recipient_delimiter = build.view.get(p::recipient_delimiter, &mut build.mistakes);
+    let mydestination = build.view.get(p::mydestination, &mut build.mistakes);
+    let mydestination = build.names(&mydestination, None);
     Some(Logins {
         passwords: build.maps("smtp_sasl_password_maps", &s.smtp_sasl_password_maps),
         by_sender: s.smtp_sender_dependent_authentication,
         delimiter: s.smtp_sasl_password_result_delimiter.chars().next().unwrap_or(':'),
         recipient_delimiter: Extensions::new(recipient_delimiter),
+        myorigin: build.view.get(p::myorigin, &mut build.mistakes),
+        mydestination,
         options: SaslOptions {
             in_the_clear: sasl_options(build, "smtp_sasl_security_options", &s.smtp_sasl_security_options),
             under_tls: sasl_options(

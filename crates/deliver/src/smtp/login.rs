@@ -22,6 +22,9 @@ pub struct Logins {
     /// `smtp_sasl_password_result_delimiter`.
     pub delimiter: char,
     pub recipient_delimiter: Extensions,
+    /// Senders of these are looked for by their local part, too: `myorigin` and `mydestination`.
+    pub myorigin: String,
+    pub mydestination: NameList,
     pub options: SaslOptions,
     /// `smtp_sasl_mechanism_filter`; empty: any mechanism.
     pub mechanisms: NameList,
@@ -71,7 +74,9 @@ impl Logins {
         destination: &str,
     ) -> Result<Option<Credentials>, TryLater> {
         if self.by_sender && !sender.is_null() {
-            let hit = self.passwords.find(sender, Search::ADDRESS, &self.recipient_delimiter, false).await?;
+            let is_local = self.is_local(sender).await?;
+            let hit =
+                self.passwords.find(sender, Search::ADDRESS, &self.recipient_delimiter, is_local).await?;
             if let Some(hit) = hit {
                 return Ok(Some(self.read(&hit.value)));
             }
@@ -82,6 +87,14 @@ impl Logins {
             }
         }
         Ok(None)
+    }
+
+    async fn is_local(&self, sender: &Address) -> Result<bool, TryLater> {
+        let Some(domain) = sender.domain() else { return Ok(false) };
+        if domain.eq_ignore_ascii_case(self.myorigin.as_bytes()) {
+            return Ok(true);
+        }
+        self.mydestination.has(domain).await
     }
 
     fn read(&self, value: &[u8]) -> Credentials {
