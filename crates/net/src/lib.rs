@@ -6,6 +6,7 @@
 
 pub mod dial;
 mod digest;
+mod endpoint;
 mod hosts;
 pub mod https;
 pub mod idle;
@@ -23,6 +24,7 @@ pub mod tls;
 mod watch;
 
 pub use digest::digest;
+pub use endpoint::Endpoint;
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};
 pub use random::random_token;

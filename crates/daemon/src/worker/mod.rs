@@ -10,6 +10,8 @@ mod smtp;
 mod smtp_sasl;
 mod smtp_tls;
 mod smtpd;
+mod smtpd_sasl;
+mod smtpd_tls;
 mod snapshot;
 mod sockets;
 

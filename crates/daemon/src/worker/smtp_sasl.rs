@@ -56,7 +56,7 @@ pub(super) fn logins(build: &mut Build, s: &Smtp, parts: &Parts) -> Option<Login
     })
 }
 
-fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
+pub(super) fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
     SecurityOptions::parse(&words.join(" ")).unwrap_or_else(|word| {
         build.fail(format!("unknown {parameter} value \"{word}\" in \"{}\"", words.join(" ")));
         SecurityOptions::default()

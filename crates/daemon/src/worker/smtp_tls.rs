@@ -197,7 +197,7 @@ fn engine(build: &mut Build, t: &SmtpTls, files: CertificateFiles) -> Option<Cli
         dane_digests: DaneDigests::parse(&t.tls_dane_digests, |warning| build.warn(warning)),
     };
     ClientTls::new(settings)
-        .inspect_err(|error| error.warnings.iter().for_each(|warning| build.warn(warning.clone())))
+        .inspect_err(|error| error.lines.iter().for_each(|(_, line)| build.warn(line.clone())))
         .ok()
 }
 

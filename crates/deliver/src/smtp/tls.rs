@@ -275,7 +275,7 @@ impl Tls {
 
     fn trust_anchors(&self, file: &std::path::Path, warn: &impl Fn(String)) -> Result<Vec<Tlsa>, Invalid> {
         self.defaults.files.load_trust_anchors(file).map_err(|error| {
-            error.warnings.into_iter().for_each(warn);
+            error.lines.into_iter().for_each(|(_, line)| warn(line));
             Invalid::Configuration
         })
     }
