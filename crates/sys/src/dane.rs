@@ -134,3 +134,27 @@ pub fn matched(ssl: &SslRef) -> Option<Match> {
     };
     Some(Match { depth, is_key: !key.is_null(), usage, selector, matching, data })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::ssl::{Ssl, SslContext, SslMethod};
+
+    #[test]
+    fn records_are_taken_if_their_digest_is_on() {
+        let mut context = SslContext::builder(SslMethod::tls_client()).unwrap();
+        enable_in_context(&mut context).unwrap();
+        set_digest(&mut context, 1, Some(MessageDigest::sha256()), 2).unwrap();
+        set_digest(&mut context, 2, None, 0).unwrap();
+        let mut ssl = Ssl::new(&context.build()).unwrap();
+        enable(&mut ssl).unwrap();
+        for (usage, selector, matching, length, expect) in
+            [(3, 1, 1, 32, true), (3, 1, 1, 31, false), (3, 1, 2, 64, false), (4, 1, 1, 32, false)]
+        {
+            let added = add_record(&mut ssl, usage, selector, matching, &vec![7; length]);
+            assert_eq!(added.ok(), Some(expect), "{usage} {selector} {matching} {length}");
+        }
+        // there was no handshake yet
+        assert_eq!(matched(&ssl), None);
+    }
+}
