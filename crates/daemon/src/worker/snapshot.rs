@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
 pub(super) struct Parts {
     pub(super) spool: Arc<dyn Spool>,
     pub(super) resolver: Resolver,
+    /// Of the SMTP clients.
+    pub(super) memory: Arc<deliver::smtp::Memory>,
     /// Delivery processes.
     pub(super) processes: Arc<Processes>,
     pub(super) queue_directory: PathBuf,
