@@ -7,12 +7,15 @@ use crate::word::plain_words;
 
 /// What Postfix's smtp(8) stops at when there is mail.
 pub(super) fn warnings(view: &View) -> Vec<Diagnostic> {
-    let is_missing = is_yes(view, "smtp_sasl_auth_enable") && text(view, "smtp_sasl_password_maps").is_empty();
+    let is_missing =
+        is_yes(view, "smtp_sasl_auth_enable") && text(view, "smtp_sasl_password_maps").is_empty();
     let said = is_missing.then(|| {
-        Diagnostic::warning("specify a password table via the `smtp_sasl_password_maps' configuration parameter")
-            .at(view.place("smtp_sasl_auth_enable"))
-            .effect("smtp(8) stops, and mail to other servers is put off")
-            .mend("smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd")
+        Diagnostic::warning(
+            "specify a password table via the `smtp_sasl_password_maps' configuration parameter",
+        )
+        .at(view.place("smtp_sasl_auth_enable"))
+        .effect("smtp(8) stops, and mail to other servers is put off")
+        .mend("smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd")
     });
     said.into_iter().collect()
 }
@@ -23,7 +26,8 @@ pub(super) fn advice(view: &View) -> Vec<Diagnostic> {
 }
 
 fn maps_without_login(view: &View) -> Option<Diagnostic> {
-    let has_maps = view.is_set("smtp_sasl_password_maps") && !text(view, "smtp_sasl_password_maps").is_empty();
+    let has_maps =
+        view.is_set("smtp_sasl_password_maps") && !text(view, "smtp_sasl_password_maps").is_empty();
     (has_maps && !is_yes(view, "smtp_sasl_auth_enable")).then(|| {
         Diagnostic::advice("smtp_sasl_password_maps: nothing reads it, since smtp_sasl_auth_enable is no")
             .at(view.place("smtp_sasl_password_maps"))
@@ -45,7 +49,9 @@ fn plaintext_without_tls(view: &View) -> Option<Diagnostic> {
     (is_yes(view, "smtp_sasl_auth_enable") && refuses(name)).then(|| {
         let mend = match has_tls {
             true => format!("{name} = noanonymous"),
-            false => "smtp_tls_security_level = may, and smtp_sasl_tls_security_options = noanonymous".to_owned(),
+            false => {
+                "smtp_tls_security_level = may, and smtp_sasl_tls_security_options = noanonymous".to_owned()
+            }
         };
         Diagnostic::advice(format!("{name}: noplaintext, and most servers offer PLAIN and LOGIN only"))
             .at(view.place(name).or_else(|| view.place("smtp_sasl_auth_enable")))
@@ -81,7 +87,10 @@ mod tests {
             let view = view(&main, "");
             let said: Vec<Diagnostic> = warnings(&view).into_iter().chain(advice(&view)).collect();
             assert_eq!(said.is_empty(), expect.is_empty(), "{main} {said:?}");
-            assert!(said.iter().all(|d| d.message.starts_with(expect) && !d.mend.is_empty()), "{main} {said:?}");
+            assert!(
+                said.iter().all(|d| d.message.starts_with(expect) && !d.mend.is_empty()),
+                "{main} {said:?}"
+            );
         }
     }
 }

@@ -40,12 +40,18 @@ fn trouble(view: &View, value: &str) -> Option<(&'static str, &'static str, Stri
         return Some(("a bracket is not closed", "smtp(8) stops, and mail is put off", closed));
     }
     match destination.split_once(':') {
-        Some((name, rest)) if is_service(view, name) => {
-            Some(("a transport has no place here", put_off, format!("write {rest}; {name} is for transport_maps")))
-        }
+        Some((name, rest)) if is_service(view, name) => Some((
+            "a transport has no place here",
+            put_off,
+            format!("write {rest}; {name} is for transport_maps"),
+        )),
         Some((host, port)) if !host.starts_with('[') && !host.is_empty() && !port.contains(':') => {
             let effect = "the MX records of this name are asked for, and mail goes to the servers they name";
-            Some(("a port, and no brackets", effect, format!("write [{host}]:{port} to reach that very host")))
+            Some((
+                "a port, and no brackets",
+                effect,
+                format!("write [{host}]:{port} to reach that very host"),
+            ))
         }
         _ => None,
     }
@@ -99,11 +105,23 @@ mod tests {
             ("[relay.example]:587", ""),
             ("relay.example", ""),
             ("", ""),
-            ("relay.example:587", "a port, and no brackets: relay.example:587 -> write [relay.example]:587 to reach that very host"),
+            (
+                "relay.example:587",
+                "a port, and no brackets: relay.example:587 -> write [relay.example]:587 to reach that very host",
+            ),
             ("[relay.example", "a bracket is not closed: [relay.example -> write [relay.example]"),
-            ("[relay.example:587", "a bracket is not closed: [relay.example:587 -> write [relay.example]:587"),
-            ("smtp:[relay.example]", "a transport has no place here: smtp:[relay.example] -> write [relay.example]; smtp is for transport_maps"),
-            ("[a.example] # x", "there is more than one word: [a.example] # x -> write one destination: [a.example]"),
+            (
+                "[relay.example:587",
+                "a bracket is not closed: [relay.example:587 -> write [relay.example]:587",
+            ),
+            (
+                "smtp:[relay.example]",
+                "a transport has no place here: smtp:[relay.example] -> write [relay.example]; smtp is for transport_maps",
+            ),
+            (
+                "[a.example] # x",
+                "there is more than one word: [a.example] # x -> write one destination: [a.example]",
+            ),
         ] {
             let said = relayhost(&view(&format!("relayhost = {value}\n"), master));
             let said = said.map(|d| format!("{} -> {}", d.message, d.mend)).unwrap_or_default();
@@ -116,12 +134,20 @@ mod tests {
     fn services_that_are_not_there() {
         let master = "smtp unix - - n - - smtp\nlmtp unix - - n - - lmtp\n";
         for (main, expect) in [
-            ("default_transport = smtpp", Some("default_transport: master.cf has no service smtpp -> did you mean smtp?")),
+            (
+                "default_transport = smtpp",
+                Some("default_transport: master.cf has no service smtpp -> did you mean smtp?"),
+            ),
             ("default_transport = smtp:[x]", None),
-            ("mailbox_transport = lmtpd:unix:x", Some("mailbox_transport: master.cf has no service lmtpd -> did you mean lmtp?")),
+            (
+                "mailbox_transport = lmtpd:unix:x",
+                Some("mailbox_transport: master.cf has no service lmtpd -> did you mean lmtp?"),
+            ),
         ] {
-            let said: Vec<_> = TRANSPORTS.iter().filter_map(|name| unknown_transport(&view(main, master), name)).collect();
-            let said = said.iter().find(|d| main.starts_with(d.message.split(':').next().unwrap_or_default()));
+            let said: Vec<_> =
+                TRANSPORTS.iter().filter_map(|name| unknown_transport(&view(main, master), name)).collect();
+            let said =
+                said.iter().find(|d| main.starts_with(d.message.split(':').next().unwrap_or_default()));
             let said = said.map(|d| format!("{} -> {}", d.message, d.mend));
             assert_eq!(said.as_deref(), expect, "{main}");
         }
