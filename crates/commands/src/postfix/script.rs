@@ -93,17 +93,29 @@ impl Site<'_> {
         let postconf = self.command_directory.join("postconf").display().to_string();
         let speak = |defaults: bool| {
             let program = Program::new(postconf.clone(), Vec::new(), 1, Voice::Stderr);
-            program.run_with(|p| postconf::speak_of_files(p, &self.config_directory, defaults).map(|()| 0))
+            let status = program
+                .run_with(|p| postconf::speak_of_files(p, &self.config_directory, defaults).map(|()| 0));
+            status == 0
         };
         match call {
-            Call::Default if speak(true) != 0 => Err(Fatal::new(format!("cannot execute {postconf}!"))),
+            Call::Default if !speak(true) => Err(Fatal::new(format!("cannot execute {postconf}!"))),
+            Call::Value if speak(false) => Ok(()),
+            // Only the call without main.cf, which a terminal is spared, stops at a bad master.cf.
+            Call::Value if self.master_cf_is_bad() => Err(Fatal::new(format!("cannot execute {postconf}!"))),
             // Postfix: at its beginning the script goes on without the value.
-            Call::Value if speak(false) != 0 && !matches!(stage, Stage::Beginning | Stage::Owners) => {
+            Call::Value if !matches!(stage, Stage::Beginning | Stage::Owners) => {
                 Err(Fatal::new("unable to create missing queue directories"))
             }
             Call::Postsuper => self.call_postsuper(),
             _ => Ok(()),
         }
+    }
+
+    /// Whether postconf(1) cannot read it.
+    fn master_cf_is_bad(&self) -> bool {
+        let master = &self.instance.view.config().master;
+        let said = master.mistakes.iter().filter_map(|mistake| mistake.postconf_diagnostic(&master.path));
+        said.into_iter().any(|diagnostic| diagnostic.is_fatal())
     }
 
     pub(super) fn call_postsuper(&self) -> Result<(), Fatal> {

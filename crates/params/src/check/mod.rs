@@ -33,6 +33,7 @@ pub fn whole(view: &View) -> Vec<Diagnostic> {
 pub fn findings(view: &View) -> Vec<Diagnostic> {
     let master = &view.config().master;
     let mut said = master.diagnostics();
+    said.retain(Diagnostic::is_fatal);
     said.extend(master.unknown_programs(&text(view, "daemon_directory"), master_cf::PROGRAMS));
     said.extend(served::not_served(view));
     said.extend(common(view));
@@ -43,11 +44,12 @@ pub fn findings(view: &View) -> Vec<Diagnostic> {
     unique(said)
 }
 
-/// Names that are set or used and mean nothing.
+/// Lines of master.cf that are skipped, and names that are set or used and mean nothing.
 fn names(view: &View) -> Vec<Diagnostic> {
     let mut names = Names::new(&view.config().master);
-    let mut said: Vec<Diagnostic> =
-        names.add_user_defined(view).into_iter().filter(|d| !d.is_fatal()).collect();
+    let mut said = view.config().master.diagnostics();
+    said.extend(names.add_user_defined(view));
+    said.retain(|d| !d.is_fatal());
     said.extend(names.unused_in_main(view));
     said.extend(names.unused_in_master(view));
     said
