@@ -60,6 +60,7 @@ impl Instance {
 
     /// What every program reads; what is wrong with it is said, and the first fatal mistake ends the program.
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
+        self.say(program, &params::check::level(&self.view))?;
         let mut mistakes = Vec::new();
         let common = self.view.load(&mut mistakes);
         // Postfix: what is doubtful in a list is for those to say who look things up in it.

@@ -68,6 +68,9 @@ fn shown(view: &View, found: &policy::Diagnostic) -> Diagnostic {
     };
     let mend = match near {
         Some(near) => format!("did you mean {near}?"),
+        None if severity == Severity::Fatal => {
+            "smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination".to_owned()
+        }
         None => String::new(),
     };
     Diagnostic::new(severity, text).at(place(view, found)).effect(effect).mend(mend)

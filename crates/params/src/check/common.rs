@@ -17,12 +17,13 @@ const FACILITIES: [&str; 20] = [
 ///
 /// The messages are Postfix's, in its order. Users and groups are the caller's to check.
 pub fn common(view: &View) -> Vec<Diagnostic> {
-    let checks: [fn(&View) -> Vec<Diagnostic>; 6] =
-        [level, facility, host_names, interfaces, relay_to_self, verp];
+    let checks: [fn(&View) -> Vec<Diagnostic>; 7] =
+        [level, facility, host_names, interfaces, relay_to_self, verp, log_file];
     checks.iter().flat_map(|check| check(view)).collect()
 }
 
-fn level(view: &View) -> Vec<Diagnostic> {
+/// `compatibility_level`, which defaults are made of: it comes before everything else.
+pub fn level(view: &View) -> Vec<Diagnostic> {
     let parsed = Level::parse(&text(view, "compatibility_level"));
     parsed.err().map(|why| Diagnostic::fatal(why).at(view.place("compatibility_level"))).into_iter().collect()
 }
@@ -102,6 +103,17 @@ fn verp(view: &View) -> Vec<Diagnostic> {
     vec![Diagnostic::fatal(text).at(view.place("default_verp_delimiters"))]
 }
 
+fn log_file(view: &View) -> Vec<Diagnostic> {
+    let (file, prefixes) = (text(view, "maillog_file"), text(view, "maillog_file_prefixes"));
+    let is_allowed = file.is_empty() || plain_words(&prefixes).any(|prefix| file.starts_with(prefix));
+    let said = (!is_allowed).then(|| {
+        let text = format!("maillog_file value '{file}' does not match any prefix in maillog_file_prefixes");
+        let mend = format!("write a file below one of {prefixes}, or add to maillog_file_prefixes");
+        Diagnostic::fatal(text).at(view.place("maillog_file")).effect("no program starts").mend(mend)
+    });
+    said.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::view;
@@ -129,6 +141,11 @@ mod tests {
             (
                 "inet_interfaces = 192.0.2.1",
                 &["fatal: parameter inet_interfaces: no local interface found for 192.0.2.1"],
+            ),
+            ("maillog_file = /var/log/mail", &[]),
+            (
+                "maillog_file = /tmp/mail",
+                &["fatal: maillog_file value '/tmp/mail' does not match any prefix in maillog_file_prefixes"],
             ),
             (
                 "relayhost = A.example",

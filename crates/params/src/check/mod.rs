@@ -9,8 +9,7 @@ mod options;
 mod relay;
 mod served;
 
-pub use common::common;
-pub use served::demands_tls;
+pub use common::{common, level};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::hint::trailing_comment;
