@@ -17,6 +17,8 @@ pub struct Instance {
     /// Without a `/` at its end.
     pub directory: String,
     pub view: View,
+    /// What is wrong with main.cf's form.
+    form: Vec<Diagnostic>,
     /// What was read, for messages that show a line.
     sources: HashMap<String, Vec<u8>>,
 }
@@ -39,9 +41,9 @@ impl Instance {
         check_directory(program, &directory)?;
         let main_path = format!("{directory}/main.cf");
         let bytes = read_file(&main_path)?;
-        let (main, mistakes) = MainCf::parse_over(&[("config_directory", &directory)], &main_path, &bytes);
+        let (main, form) = MainCf::parse_over(&[("config_directory", &directory)], &main_path, &bytes);
         let mut sources = HashMap::from([(main_path, bytes)]);
-        say_all(program, &mistakes, &sources)?;
+        say_all(program, &form, &sources)?;
         let master_path = format!("{directory}/master.cf");
         let master = match std::fs::read(&master_path) {
             Ok(bytes) => {
@@ -53,13 +55,16 @@ impl Instance {
         };
         let host = host_facts(&program.name, &directory);
         let view = complete(View::new(Config { main, master, host }));
-        Ok(Instance { directory, view, sources })
+        Ok(Instance { directory, view, form, sources })
     }
 
     /// What every program reads; what is wrong with it is said, and the first fatal mistake ends the program.
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
+        self.say(program, &params::check::level(&self.view))?;
         let mut mistakes = Vec::new();
         let common = self.view.load(&mut mistakes);
+        // Postfix: what is doubtful in a list is for those to say who look things up in it.
+        mistakes.retain(Diagnostic::is_fatal);
         mistakes.extend(params::check::common(&self.view));
         self.say(program, &mistakes)?;
         Ok(common)
@@ -70,6 +75,20 @@ impl Instance {
         say_all(program, mistakes, &self.sources)
     }
 
+    /// Says what is wrong with main.cf's form, as another program would that reads it.
+    pub fn say_form(&self, program: &Program) -> Result<(), Fatal> {
+        say_all(program, &self.form, &self.sources)
+    }
+
+    /// Says all mistakes; notes to terminals only. An error if one of them is fatal.
+    pub fn say_every(&self, program: &Program, mistakes: &[Diagnostic]) -> Result<(), Fatal> {
+        mistakes.iter().for_each(|diagnostic| program.report(diagnostic, self.source(diagnostic).as_deref()));
+        match mistakes.iter().filter(|diagnostic| diagnostic.is_fatal()).count() {
+            0 => Ok(()),
+            count => Err(Fatal::new(format!("mistakes in the configuration: {count}"))),
+        }
+    }
+
     /// The line that a message is about.
     pub fn source(&self, diagnostic: &Diagnostic) -> Option<String> {
         source_line(&self.sources, diagnostic)
@@ -78,7 +97,10 @@ impl Instance {
 
 /// Reads a configuration file.
 pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Fatal> {
-    std::fs::read(path).map_err(|error| Fatal::new(format!("open {path}: {}", reason(&error))))
+    std::fs::read(path).map_err(|error| {
+        let what = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+        Fatal::new(format!("{what} {path}: {}", reason(&error)))
+    })
 }
 
 /// Says what stands before the first fatal mistake, and gives that one.

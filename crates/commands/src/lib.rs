@@ -80,9 +80,9 @@ fn run(mut argv: Vec<OsString>) -> u8 {
     let name = program::base_name(first);
     match find(&name) {
         Some((_, failure, voice, command)) => {
-            // Postfix: these two call themselves what they were called, with its path.
+            // Postfix: these three call themselves what they were called, with its path.
             let called = first.to_string_lossy().into_owned();
-            let title = if matches!(&*name, "postcat" | "postlock") { called } else { name };
+            let title = if matches!(&*name, "postcat" | "postconf" | "postlock") { called } else { name };
             Program::new(title, argv.split_off(1), *failure, *voice).run(*command)
         }
         None => usage(),

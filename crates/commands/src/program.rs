@@ -71,9 +71,13 @@ impl Program {
         self.say(Level::Error, text);
     }
 
-    /// Says a diagnostic: its classic line, then on a terminal what is there for people.
+    /// Says a diagnostic: its classic line, then on a terminal what is there for people. What Postfix passes over in silence is
+    /// for terminals altogether.
     pub fn report(&self, diagnostic: &Diagnostic, source: Option<&str>) {
-        self.say(level(diagnostic.severity), &diagnostic.message);
+        match level(diagnostic.severity) {
+            Some(level) => self.say(level, &diagnostic.message),
+            None => self.hint(&diagnostic.to_string()),
+        }
         self.explain(&diagnostic.explanation(source));
     }
 
@@ -146,12 +150,12 @@ impl Fatal {
     }
 }
 
-fn level(severity: Severity) -> Level {
+fn level(severity: Severity) -> Option<Level> {
     match severity {
-        Severity::Advice => Level::Info,
-        Severity::Warning => Level::Warning,
-        Severity::Error => Level::Error,
-        Severity::Fatal => Level::Fatal,
+        Severity::Advice => None,
+        Severity::Warning => Some(Level::Warning),
+        Severity::Error => Some(Level::Error),
+        Severity::Fatal => Some(Level::Fatal),
     }
 }
 

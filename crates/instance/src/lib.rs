@@ -1,5 +1,6 @@
 //! A mail system's configuration on this host: both files read, and what the host looks like. `params` gives it meaning.
 
+pub mod check;
 mod host;
 
 pub use host::{complete, host_facts};
@@ -92,7 +93,8 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Unreadable> {
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Unreadable {
-    Unreadable(format!("open {path}: {}", host::reason(error)))
+    let what = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+    Unreadable(format!("{what} {path}: {}", host::reason(error)))
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use crate::view::View;
 pub(crate) fn explain_value(view: &View, name: &str, diagnostic: Diagnostic) -> Diagnostic {
     let main = &view.config().main;
     let Some(entry) = main.entry(name).filter(|e| view.lookup_set(name) == Some(&e.value)) else {
-        return diagnostic;
+        return explain_form(diagnostic);
     };
     let Some(at) = trailing_comment(&entry.value) else {
-        return diagnostic;
+        return explain_form(diagnostic);
     };
     let place = main.place(entry, Some(at..entry.value.len()));
     let effect = match diagnostic.is_fatal() {
@@ -21,6 +21,21 @@ pub(crate) fn explain_value(view: &View, name: &str, diagnostic: Diagnostic) -> 
         .at(place)
         .effect(effect)
         .mend("move the comment to a line of its own, with # as its first character")
+}
+
+/// Adds how values of the type are written.
+fn explain_form(diagnostic: Diagnostic) -> Diagnostic {
+    let forms = [
+        ("bad boolean configuration", "write yes or no"),
+        ("bad numerical configuration", "write a whole number without a unit, such as 10485760"),
+        ("bad time value or unit", "write a number with s, m, h, d or w right behind it, such as 300s or 5m"),
+        ("bad string length 0", "write a value, or remove the line: without it the default holds"),
+    ];
+    let form = forms.iter().find(|(said, _)| diagnostic.message.contains(said));
+    match form.filter(|_| diagnostic.mend.is_empty()) {
+        Some((_, mend)) => diagnostic.effect("every program that needs it stops").mend(*mend),
+        None => diagnostic,
+    }
 }
 
 /// The fatal mistake that keeps our own addresses from being known, told of the parameter that it is in.

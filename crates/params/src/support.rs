@@ -534,10 +534,6 @@ const PARTIAL: &[(&str, &str)] = &[
     ("smtpd_sasl_type", "dovecot works, cyrus does not yet"),
     ("smtpd_tls_loglevel", "0 to 2; higher levels say what 2 says"),
     ("smtpd_tls_session_cache_database", "sessions are kept in memory, whatever it names"),
-    (
-        "smtpd_tls_session_cache_timeout",
-        "0 turns session tickets off; how long sessions last is OpenSSL's default",
-    ),
 ];
 
 /// These will never do anything, and need not.

@@ -248,7 +248,7 @@ impl View {
         match self.config.host.first_lines.get(path) {
             Some(Ok(line)) if line.trim().is_empty() => Err(format!("{name} file {path} is empty")),
             Some(Ok(line)) => Ok(line.trim().to_string()),
-            Some(Err(why)) => Err(format!("{path}: {why}")),
+            Some(Err(why)) => Err(format!("{path}: cannot open file: {why}")),
             None => Err(format!("{path}: not read")),
         }
     }

@@ -195,6 +195,18 @@ impl Classes {
     }
 }
 
+/// What postconf says of the files while it shows a value of main.cf, or with `defaults` a default.
+pub(crate) fn speak_of_files(program: &Program, directory: &str, defaults: bool) -> Result<(), Fatal> {
+    let letters = if defaults { "dhp" } else { "hp" }.to_owned();
+    let request = Request { letters, directory: Some(directory.to_owned()), ..Request::default() };
+    let mut files = Files::read(program, &request, false)?;
+    if defaults {
+        return Ok(());
+    }
+    files.add_user_defined(program, &request)?;
+    files.warn_of_unused(program, &request, true)
+}
+
 fn parse_override(text: &str) -> Result<(&str, &str), Fatal> {
     let parsed = params::word::name_value(text);
     parsed.map_err(|why| Fatal::new(format!("invalid parameter override: {text}: {why}")))

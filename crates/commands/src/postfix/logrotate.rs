@@ -26,7 +26,7 @@ impl Logfile {
     }
 }
 
-pub(super) fn logrotate(site: &Site, arguments: &[String]) -> Run {
+pub(super) fn logrotate(site: &Site<'_>, arguments: &[String]) -> Run {
     if !arguments.is_empty() {
         return Err(Fatal::new("usage postfix logrotate (no arguments)"));
     }
@@ -48,7 +48,7 @@ pub(super) fn logrotate(site: &Site, arguments: &[String]) -> Run {
         .map_err(|why| Fatal::new(format!("logfile '{}' rotation failed: {why}", file.maillog_file)))
 }
 
-fn rotate(site: &Site, file: &Logfile) -> Result<(), String> {
+fn rotate(site: &Site<'_>, file: &Logfile) -> Result<(), String> {
     let aside = format!("{}.{}", file.maillog_file, suffix(&file.rotate_suffix)?);
     std::fs::rename(&file.maillog_file, &aside)
         .map_err(|error| format!("mv: cannot stat '{}': {}", file.maillog_file, reason(&error)))?;

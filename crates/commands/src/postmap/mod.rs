@@ -25,6 +25,7 @@ fn run(program: &Program, format: SourceFormat) -> Run {
     let options = Options::parse(program, format)?;
     let instance = Instance::open(program, options.config_directory.as_deref())?;
     program.open_log(&instance.view);
+    instance.common(program)?;
     let mut mistakes = Vec::new();
     let settings = Settings {
         default_type: instance.view.get(p::default_database_type, &mut mistakes),

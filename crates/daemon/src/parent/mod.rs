@@ -451,6 +451,7 @@ enum Step {
 fn prepare(instance: &Instance, log: &Logger) -> Result<(Settings, Files), String> {
     let mut mistakes = instance.mistakes().to_vec();
     mistakes.extend(params::check::whole(&instance.view));
+    mistakes.extend(::instance::check::findings(&instance.view));
     let settings = Settings::read(&instance.view, &mut mistakes);
     let (fatal, other): (Vec<&Diagnostic>, Vec<&Diagnostic>) = mistakes.iter().partition(|d| d.is_fatal());
     for diagnostic in other.iter().filter(|d| d.severity >= params::Severity::Warning) {

@@ -16,6 +16,7 @@ group! {
         default_database_type,
         default_privs,
         default_process_limit,
+        default_verp_delimiters,
         delay_logging_resolution_limit,
         double_bounce_sender,
         enable_long_queue_ids,

@@ -1,18 +1,20 @@
-//! postfix(1): starts, stops and reloads the mail system.
+//! postfix(1): starts, stops and reloads the mail system. What is looked at before a start is in the files beside this one.
 
+mod folders;
 mod logrotate;
+mod ownership;
+mod restrictions;
+mod script;
 
 use crate::getopt;
 use crate::instance::Instance;
 use crate::program::{Fatal, Program, Run, reason};
 use crate::sibling;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Gid, Group, Pid, Uid, User, chown, getegid, geteuid, getuid};
-use params::diagnostic::Severity;
-use params::{Diagnostic, View, p};
+use nix::unistd::{Pid, User, getegid, getuid};
+use params::{Severity, p};
+use script::Stage;
 use spool::master_lock;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,39 +38,43 @@ pub(crate) fn main(program: &Program) -> Run {
         become_wrapper(&instance, &parsed.operands)?;
     }
     let command = parsed.operands.first().map_or("", |word| word.as_str());
-    // A check tells all that can be found; the server itself does so when it starts and reloads.
-    let mistakes =
-        if command == "check" { params::check::whole(&instance.view) } else { checked(&instance.view) };
-    instance.say(program, &mistakes)?;
-
-    let script =
-        Program::new(format!("{}/postfix-script", common.syslog_name), Vec::new(), 1, program.voice());
+    let tag = format!("{}/postfix-script", common.syslog_name);
+    let script = Program::new(tag, Vec::new(), 1, program.voice());
     script.set_log(crate::log::open(&instance.view, "postfix-script"));
     let site = Site {
+        program,
+        instance: &instance,
         script,
         config_directory: instance.directory.clone(),
         queue_directory: common.queue_directory.into(),
         data_directory: common.data_directory.into(),
         master: Path::new(&common.daemon_directory).join("master"),
-        postqueue: Path::new(&common.command_directory).join("postqueue"),
+        daemon_directory: common.daemon_directory.into(),
+        command_directory: common.command_directory.into(),
         mail_owner: common.mail_owner,
         setgid_group: common.setgid_group,
         logfile: logrotate::Logfile::of(&instance.view),
     };
     let arguments = parsed.operands.get(1..).unwrap_or_default();
-    let status = site.script.run_with(|_| site.execute(command, arguments));
+    let status = site.script.run_with(|_| {
+        site.hear(Stage::Beginning)?;
+        site.execute(command, arguments)
+    });
     Ok(status)
 }
 
 /// The mail system that the command is about.
-struct Site {
+struct Site<'a> {
+    program: &'a Program,
+    instance: &'a Instance,
     /// What speaks from here on; with Postfix it is a script.
     script: Program,
     config_directory: String,
     queue_directory: PathBuf,
     data_directory: PathBuf,
     master: PathBuf,
-    postqueue: PathBuf,
+    daemon_directory: PathBuf,
+    command_directory: PathBuf,
     mail_owner: String,
     setgid_group: String,
     logfile: logrotate::Logfile,
@@ -90,7 +96,7 @@ fn become_wrapper(instance: &Instance, operands: &[String]) -> Result<(), Fatal>
     Err(Fatal::new(format!("execvp {path}: {}", reason(&error))))
 }
 
-impl Site {
+impl Site<'_> {
     fn execute(&self, command: &str, arguments: &[String]) -> Run {
         match command {
             "start" => self.start(),
@@ -133,10 +139,19 @@ impl Site {
         }
         // A quick stop promised a start without a check.
         if std::fs::remove_file(self.quick_start()).is_err() {
-            self.check()?;
+            self.check_before_start()?;
         }
         self.script.info("starting the Postfix mail system");
         Ok(())
+    }
+
+    fn check_before_start(&self) -> Result<(), Fatal> {
+        if let Err(fatal) = self.check_fatal() {
+            self.script.say(maillog::Level::Fatal, &fatal.message);
+            return Err(Fatal::new("Postfix integrity check failed!"));
+        }
+        self.check_warn()?;
+        self.tell(Severity::Error)
     }
 
     fn master_command(&self) -> Command {
@@ -199,7 +214,10 @@ impl Site {
 
     fn reload(&self) -> Run {
         let pid = self.require_running()?;
+        self.tell(Severity::Error)?;
         self.script.info("refreshing the Postfix mail system");
+        // Postfix: before and after the signal.
+        (0..2).try_for_each(|_| self.call_postsuper())?;
         self.signal(pid, Signal::SIGHUP)?;
         Ok(0)
     }
@@ -218,9 +236,9 @@ impl Site {
     }
 
     fn flush(&self) -> Run {
-        let status = Command::new(&self.postqueue).arg("-c").arg(&self.config_directory).arg("-f").status();
-        let status =
-            status.map_err(|e| Fatal::new(format!("{}: {}", self.postqueue.display(), reason(&e))))?;
+        let postqueue = self.command_directory.join("postqueue");
+        let status = Command::new(&postqueue).arg("-c").arg(&self.config_directory).arg("-f").status();
+        let status = status.map_err(|e| Fatal::new(format!("{}: {}", postqueue.display(), reason(&e))))?;
         Ok(status.code().map_or(1, |code| code as u8))
     }
 
@@ -240,114 +258,6 @@ impl Site {
     fn signal(&self, pid: Pid, signal: Signal) -> Result<(), Fatal> {
         kill(pid, signal).map_err(|e| Fatal::new(format!("signal {signal} to process {pid}: {}", e.desc())))
     }
-
-    /// Makes what is missing of the queue and data directories, and warns of what others may write to.
-    fn check(&self) -> Result<(), Fatal> {
-        let owner = self.owner()?;
-        for folder in FOLDERS {
-            folder.make(&self.queue_directory, owner).map_err(|(path, e)| make_error(&path, &e))?;
-        }
-        let data = Folder { name: "", mode: 0o700, group: Owning::Owner };
-        data.make(&self.data_directory, owner).map_err(|(path, e)| make_error(&path, &e))?;
-        for name in ["", "main.cf", "master.cf"] {
-            let path = Path::new(&self.config_directory).join(name);
-            let is_open = std::fs::metadata(&path).is_ok_and(|meta| meta.mode() & 0o022 != 0);
-            if is_open {
-                let shown = if name.is_empty() { String::new() } else { format!("/./{name}") };
-                self.script.warning(&format!("group or other writable: {}{shown}", self.config_directory));
-            }
-        }
-        Ok(())
-    }
-
-    /// The same, and folders that are there get the owners and modes that they should have.
-    fn set_permissions(&self) -> Result<(), Fatal> {
-        self.check()?;
-        let owner = self.owner()?;
-        for folder in FOLDERS {
-            let path = self.queue_directory.join(folder.name);
-            folder.settle(&path, owner).map_err(|error| make_error(&path, &error))?;
-        }
-        let data = Folder { name: "", mode: 0o700, group: Owning::Owner };
-        data.settle(&self.data_directory, owner).map_err(|error| make_error(&self.data_directory, &error))
-    }
-
-    /// Whom folders are given to; None without root, when all belongs to this user.
-    fn owner(&self) -> Result<Option<Owners>, Fatal> {
-        if !geteuid().is_root() {
-            return Ok(None);
-        }
-        let unknown = |parameter: &str, kind: &str, name: &str| {
-            Fatal::new(format!(
-                "file {}/main.cf: parameter {parameter}: unknown {kind} name value: {name}",
-                self.config_directory
-            ))
-        };
-        let user = User::from_name(&self.mail_owner).ok().flatten();
-        let user = user.ok_or_else(|| unknown("mail_owner", "user", &self.mail_owner))?;
-        let group = Group::from_name(&self.setgid_group).ok().flatten();
-        let group = group.ok_or_else(|| unknown("setgid_group", "group", &self.setgid_group))?;
-        Ok(Some(Owners { uid: user.uid, gid: user.gid, setgid: group.gid }))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Owners {
-    uid: Uid,
-    gid: Gid,
-    setgid: Gid,
-}
-
-/// A folder below the queue directory, as it should be.
-struct Folder {
-    name: &'static str,
-    mode: u32,
-    group: Owning,
-}
-
-/// Whom a folder belongs to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owning {
-    Root,
-    /// `mail_owner`.
-    Owner,
-    /// `mail_owner`, and group `setgid_group`.
-    Setgid,
-}
-
-const FOLDERS: [Folder; 7] = [
-    Folder { name: "", mode: 0o755, group: Owning::Root },
-    Folder { name: "pid", mode: 0o755, group: Owning::Root },
-    Folder { name: "queue", mode: 0o700, group: Owning::Owner },
-    Folder { name: "corrupt", mode: 0o700, group: Owning::Owner },
-    Folder { name: "private", mode: 0o700, group: Owning::Owner },
-    Folder { name: "public", mode: 0o710, group: Owning::Setgid },
-    Folder { name: "maildrop", mode: 0o730, group: Owning::Setgid },
-];
-
-impl Folder {
-    /// Makes it if it is not there. One that is there is left as somebody wanted it.
-    fn make(&self, parent: &Path, owners: Option<Owners>) -> Result<(), (PathBuf, io::Error)> {
-        let path = if self.name.is_empty() { parent.to_owned() } else { parent.join(self.name) };
-        let result = match path.is_dir() {
-            true => Ok(()),
-            false => std::fs::create_dir_all(&path).and_then(|()| self.settle(&path, owners)),
-        };
-        result.map_err(|e| (path, e))
-    }
-
-    fn settle(&self, path: &Path, owners: Option<Owners>) -> io::Result<()> {
-        match (owners, self.group) {
-            (Some(o), Owning::Owner) => chown(path, Some(o.uid), Some(o.gid))?,
-            (Some(o), Owning::Setgid) => chown(path, Some(o.uid), Some(o.setgid))?,
-            _ => {}
-        }
-        std::fs::set_permissions(path, PermissionsExt::from_mode(self.mode))
-    }
-}
-
-fn make_error(path: &Path, error: &io::Error) -> Fatal {
-    Fatal::new(format!("unable to create missing queue directory {}: {}", path.display(), reason(error)))
 }
 
 /// Root, or the user that all of this mail system belongs to.
@@ -358,20 +268,4 @@ fn check_user(program: &Program, mail_owner: &str) -> Result<(), Fatal> {
     }
     program.error("to submit mail, use the Postfix sendmail command");
     Err(Fatal::new("the postfix command is reserved for the superuser"))
-}
-
-/// What is wrong with the values that are set, of every service.
-fn checked(view: &View) -> Vec<Diagnostic> {
-    let mut mistakes = Vec::new();
-    for entry in view.config().main.entries() {
-        if let Some(spec) = params::registry::find(&entry.name) {
-            view.check(&entry.name, spec, &mut mistakes);
-        }
-    }
-    let master = &view.config().master;
-    mistakes.extend(master.diagnostics());
-    let daemon_directory = view.get(p::daemon_directory, &mut Vec::new());
-    mistakes.extend(master.unknown_programs(&daemon_directory, params::master_cf::PROGRAMS));
-    mistakes.retain(|d| d.severity >= Severity::Error);
-    mistakes
 }
