@@ -2,11 +2,12 @@
 
 use super::build::Build;
 use super::clock;
+use super::snapshot::Parts;
 use intake::cleanup::{FromFormat, Settings as CleanupSettings};
 use intake::smtpd::{Clock, Lists, NetworkList, Pattern, Service};
 use intake::{cleanup, enqueue};
 use mail::keys::Parents;
-use net::{InetProtocols, Resolver};
+use net::InetProtocols;
 use params::{Service as Line, p, service};
 use policy::{Compatibility, PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
 use route::Router;
@@ -61,7 +62,7 @@ fn cleanup_settings(build: &mut Build) -> CleanupSettings {
 pub(super) fn service(
     build: &mut Build,
     line: &Line,
-    resolver: &Resolver,
+    parts: &Parts,
     enqueue: &enqueue::Context,
 ) -> Arc<Service> {
     build.for_service(line, |build| {
@@ -82,7 +83,8 @@ pub(super) fn service(
             smtpd_sender_login_maps: build.maps("smtpd_sender_login_maps", &s.smtpd_sender_login_maps),
             rbl_reply_maps: build.maps("rbl_reply_maps", &s.rbl_reply_maps),
             relay_clientcerts: build.maps("relay_clientcerts", &tls.relay_clientcerts),
-            resolver: resolver.clone(),
+            verify: parts.verifier.clone(),
+            resolver: parts.resolver.clone(),
             inet_protocols: inet_protocols(build),
             smtpd_peername_lookup: s.smtpd_peername_lookup,
             smtpd_client_port_logging: s.smtpd_client_port_logging,

@@ -12,11 +12,11 @@ pub use networks::{Hosts, NetworkList, Pattern};
 use crate::enqueue;
 use conversation::Conversation;
 use logger::Logger;
-use mail::Time;
+use mail::{Address, Time};
 use net::listen::Accepted;
 use net::tls::ServerTls;
 use net::{InetProtocols, Resolver};
-use policy::Restrictions;
+use policy::{Restrictions, Verified};
 use route::Maps;
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Config, Keywords};
@@ -36,6 +36,8 @@ pub struct Service {
     pub smtpd_sender_login_maps: Maps,
     pub rbl_reply_maps: Maps,
     pub relay_clientcerts: Maps,
+    /// `reject_unverified_sender`, `reject_unverified_recipient`.
+    pub verify: Arc<dyn Verify>,
     pub resolver: Resolver,
     pub inet_protocols: InetProtocols,
     /// `smtpd_peername_lookup`.
@@ -61,6 +63,12 @@ pub struct Service {
     /// `postfix/smtpd`, or what `-o syslog_name=` makes of it.
     pub log: Logger,
     pub clock: Clock,
+}
+
+/// Address verification, as restrictions ask for it.
+pub trait Verify: Send + Sync {
+    /// What is known of an address. If it is time for it a probe is sent, whose result comes later.
+    fn verify(&self, address: &Address) -> Verified;
 }
 
 /// The match lists that restrictions and sessions ask.
