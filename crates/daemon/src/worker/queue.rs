@@ -33,7 +33,7 @@ pub(super) fn setup(build: &mut Build, router: &Router, enqueue: &enqueue::Conte
         false => match build.opener.read(Path::new(&template_file)) {
             Ok(text) => Some(text),
             Err(e) => {
-                build.warn(format!("open bounce template file {template_file}: {e}"));
+                build.warn(format!("open {template_file}: {}", tables::error_text(&e)));
                 None
             }
         },
