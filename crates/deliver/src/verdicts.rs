@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// error(8): the nexthop is the text, perhaps with a status before it. As `error` it returns mail, as `retry` it defers it.
 pub struct ErrorAgent {
     pub now: fn() -> Time,
+    /// The service's.
+    pub log: Logger,
     /// The service is called `retry`.
     pub defers: bool,
 }
@@ -18,6 +20,8 @@ pub struct ErrorAgent {
 /// discard(8): the mail counts as delivered.
 pub struct DiscardAgent {
     pub now: fn() -> Time,
+    /// The service's.
+    pub log: Logger,
 }
 
 /// A service whose line in master.cf or parameters do not work: it says so, and the mail waits for the administrator.
@@ -38,35 +42,48 @@ impl Agent for BrokenAgent {
 
 impl Agent for ErrorAgent {
     fn deliver(self: Arc<Self>, job: Job) -> Pin<Box<dyn Future<Output = Verdict> + Send>> {
-        let (fate, default) = match self.defers {
-            true => (Fate::Deferred, DsnStatus::new(4, 0, 0)),
-            false => (Fate::Bounced, DsnStatus::new(5, 0, 0)),
-        };
-        let (status, text) = split_text(&job.nexthop, default);
-        report_all(&job, "none", fate, status, text, (self.now)());
+        let fate = if self.defers { Fate::Deferred } else { Fate::Bounced };
+        report_all(&job, fate, &self.log, (self.now)());
         Box::pin(async { Verdict::Alive })
     }
 }
 
 impl Agent for DiscardAgent {
     fn deliver(self: Arc<Self>, job: Job) -> Pin<Box<dyn Future<Output = Verdict> + Send>> {
-        let text = if job.nexthop.is_empty() { "discarded" } else { &job.nexthop };
-        report_all(&job, "none", Fate::Sent, DsnStatus::new(2, 0, 0), text, (self.now)());
+        report_all(&job, Fate::Sent, &self.log, (self.now)());
         Box::pin(async { Verdict::Alive })
     }
 }
 
-/// A status before the text counts if its class fits; otherwise Postfix makes it x.0.0 and drops it all the same.
-fn split_text(nexthop: &str, default: DsnStatus) -> (DsnStatus, &str) {
-    match DsnStatus::split_from(nexthop) {
-        (Some(status), text) if status.class() == default.class() => (status, text),
-        (Some(_), text) => (default, text),
-        (None, text) => (default, text),
+/// The text, and a status before it. One of another class than the fate's counts for nothing.
+struct Text<'a> {
+    status: DsnStatus,
+    ignored: Option<DsnStatus>,
+    text: &'a str,
+}
+
+impl Text<'_> {
+    fn of(nexthop: &str, default: DsnStatus) -> Text<'_> {
+        let (found, text) = DsnStatus::split_from(nexthop);
+        let (status, ignored) = match found {
+            Some(status) if status.class() == default.class() => (status, None),
+            ignored => (default, ignored),
+        };
+        Text { status, ignored, text: text.trim_start() }
     }
 }
 
-fn report_all(job: &Job, relay: &str, fate: Fate, status: DsnStatus, text: &str, at: Time) {
+fn report_all(job: &Job, fate: Fate, log: &Logger, at: Time) {
+    let (default, reporter) = match fate {
+        Fate::Sent => (DsnStatus::new(2, 0, 0), "sent"),
+        Fate::Deferred => (DsnStatus::new(4, 0, 0), "defer_append"),
+        Fate::Bounced => (DsnStatus::new(5, 0, 0), "bounce_append"),
+    };
+    let Text { status, ignored, text } = Text::of(&job.nexthop, default);
     for recipient in &job.recipients {
+        if let Some(ignored) = ignored {
+            log.warning(format_args!("{reporter}: ignoring dsn code \"{ignored}\""));
+        }
         let outcome = Outcome {
             recipient: recipient.index,
             fate,
@@ -76,7 +93,7 @@ fn report_all(job: &Job, relay: &str, fate: Fate, status: DsnStatus, text: &str,
             diagnostic: None,
             at,
         };
-        job.reports.report(Report { relay: relay.to_owned(), ..Report::new(outcome) });
+        job.reports.report(Report::new(outcome));
     }
 }
 
@@ -91,10 +108,12 @@ mod tests {
             ("5.1.6 gone to nowhere", "5.1.6", "gone to nowhere"),
             ("no service", "5.0.0", "no service"),
             ("4.2.1 text", "5.0.0", "text"),
+            (" spaced", "5.0.0", "spaced"),
             ("", "5.0.0", ""),
         ] {
-            let (found, rest) = split_text(nexthop, bounce);
-            assert_eq!((found.to_string().as_str(), rest), (status, text), "{nexthop}");
+            let found = Text::of(nexthop, bounce);
+            assert_eq!((found.status.to_string().as_str(), found.text), (status, text), "{nexthop}");
+            assert_eq!(found.ignored.is_some(), nexthop.starts_with('4'), "{nexthop}");
         }
     }
 }

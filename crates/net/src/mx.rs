@@ -386,7 +386,9 @@ impl Why {
     }
 
     fn set_native_failure(&mut self, host: &str, error: NativeError) {
-        let detail = if error == NativeError::Failed { (3, 0) } else { (4, 4) };
+        // Debian's Postfix does not know the C library's code for a name without addresses.
+        let is_strange = matches!(error, NativeError::Failed | NativeError::NoAddress);
+        let detail = if is_strange { (3, 0) } else { (4, 4) };
         let class = if self.is_soft() || error.is_temporary() { 4 } else { 5 };
         self.status = Some(DsnStatus::new(class, detail.0, detail.1));
         self.reason = format!("unable to look up host {host}: {error}");

@@ -9,6 +9,7 @@ pub mod notice;
 pub mod resolve;
 pub mod scheduler;
 pub mod settings;
+pub mod verify;
 
 pub use agent::{
     Agent, Expanded, Job, JobRecipient, Member, Purpose, Report, Reporter, Reports, Reuse, Success, Verdict,

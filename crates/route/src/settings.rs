@@ -55,6 +55,8 @@ pub struct Settings {
     pub relay_domains: NameList,
     /// By what ordinary mail is routed.
     pub routes: Routes,
+    /// By what address verification's probes are routed (`address_verify_transport_maps` and so on).
+    pub verify_routes: Routes,
     pub empty_address_recipient: String,
     pub empty_address_relayhost_maps_lookup_key: String,
     pub empty_address_default_transport_maps_lookup_key: String,
@@ -75,7 +77,7 @@ pub struct Settings {
     pub relay_recipient_maps: Maps,
 }
 
-/// The parameters that address verification has twins of (`address_verify_transport_maps` and so on).
+/// The parameters that address verification has twins of.
 #[derive(Clone, Default)]
 pub struct Routes {
     pub local_transport: String,
@@ -123,6 +125,13 @@ impl Settings {
             _ => myhostname,
         };
         let local = ["localhost".to_string(), format!("localhost.{mydomain}"), myhostname.to_string()];
+        let routes = Routes {
+            local_transport: format!("local:{myhostname}"),
+            virtual_transport: "virtual".to_string(),
+            relay_transport: "relay".to_string(),
+            default_transport: "smtp".to_string(),
+            ..Routes::default()
+        };
         Settings {
             myhostname: myhostname.to_string(),
             mydomain: mydomain.to_string(),
@@ -167,13 +176,8 @@ impl Settings {
             virtual_alias_domains: NameList::default(),
             virtual_mailbox_domains: NameList::default(),
             relay_domains: NameList::default(),
-            routes: Routes {
-                local_transport: format!("local:{myhostname}"),
-                virtual_transport: "virtual".to_string(),
-                relay_transport: "relay".to_string(),
-                default_transport: "smtp".to_string(),
-                ..Routes::default()
-            },
+            verify_routes: routes.clone(),
+            routes,
             empty_address_recipient: "MAILER-DAEMON".to_string(),
             empty_address_relayhost_maps_lookup_key: "<>".to_string(),
             empty_address_default_transport_maps_lookup_key: "<>".to_string(),

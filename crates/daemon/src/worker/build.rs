@@ -89,6 +89,27 @@ impl Build {
         tables::open_or_defer(&self.with_type(spec), &context)
     }
 
+    /// The tables of a parameter that says where mail goes: `$1` counts for nothing in them, since an address would end up in
+    /// the answer.
+    pub(crate) fn literal_maps(&mut self, parameter: &'static str, specs: &[String]) -> Maps {
+        let context = OpenContext { allow_substitution: false, ..self.open_context() };
+        let mut open = |spec: &String| {
+            let spec = self.with_type(spec);
+            let key = format!("literal {spec}");
+            self.open.entry(key).or_insert_with(|| tables::open_or_defer(&spec, &context)).clone()
+        };
+        Maps::new(parameter, specs.iter().map(&mut open).collect())
+    }
+
+    /// Builds something whose tables speak in the log as this program of Postfix's does.
+    pub(crate) fn logging_as<R>(&mut self, program: &str, make: impl FnOnce(&mut Build) -> R) -> R {
+        let own = self.service_log(program);
+        let outer = std::mem::replace(&mut self.log, own);
+        let made = make(self);
+        self.log = outer;
+        made
+    }
+
     /// Tables whose values are files: their content is what a lookup gives.
     pub(crate) fn file_maps(&mut self, parameter: &'static str, specs: &[String]) -> Maps {
         let context = OpenContext { values_are_files: true, allow_proxy: false, ..self.open_context() };

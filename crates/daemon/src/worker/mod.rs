@@ -14,6 +14,7 @@ mod smtpd_sasl;
 mod smtpd_tls;
 mod snapshot;
 mod sockets;
+mod verify;
 
 use crate::ipc::orders::{self, Answer, Listener as Inherited, Order};
 use crate::ipc::requests::{Asker, Request};
@@ -41,6 +42,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use verify::Verifier;
 
 /// How long deliveries under way may take when the system stops. The parent waits a little longer.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -142,13 +144,14 @@ struct System {
     resolver: Resolver,
     memory: Arc<deliver::smtp::Memory>,
     processes: Arc<Processes>,
+    verifier: Arc<Verifier>,
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
     injector: Arc<Injector>,
     current: Arc<RwLock<Arc<Snapshot>>>,
     /// Accepting, by service and address.
     accepting: HashMap<(String, String), tokio::task::JoinHandle<()>>,
-    /// Commands' sockets, pickup, clearing up.
+    /// Commands' sockets, pickup, address verification, clearing up.
     _tasks: JoinSet<()>,
 }
 
@@ -161,11 +164,13 @@ impl System {
         let resolver = Resolver::new(net::resolver::Sources::default());
         let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
         let memory = Arc::new(deliver::smtp::Memory::default());
+        let (verifier, probes) = Verifier::new();
         let parts = snapshot::Parts {
             spool: spool.clone(),
             resolver: resolver.clone(),
             memory: memory.clone(),
             processes: processes.clone(),
+            verifier: verifier.clone(),
             queue_directory: queue_directory.clone(),
         };
         let (snapshot, setup) = build_snapshot(&view, &log, &asker, &parts)?;
@@ -174,11 +179,12 @@ impl System {
             spool: spool.clone(),
             inject: injector.clone(),
             clock: Arc::new(SystemClock),
-            probed: None,
+            probed: Some(verifier.clone()),
             qmgr_log: service_log(&view, &log, "qmgr"),
             bounce_log: service_log(&view, &log, "bounce"),
             error_log: service_log(&view, &log, "error"),
         };
+        verifier.replace(snapshot.verify.clone());
         let (qmgr, manager) = Manager::start(context, setup);
         let trigger = Arc::new(Notify::new());
         let current = Arc::new(RwLock::new(Arc::new(snapshot)));
@@ -194,6 +200,7 @@ impl System {
         let pickup = move || read(&latest).pickup.clone();
         tasks.spawn(sockets::run_pickup(pickup, trigger, Duration::from_secs(60)));
         tasks.spawn(reap_delivery_processes(processes.clone()));
+        tasks.spawn(verifier.clone().run(probes));
         let accepting = HashMap::new();
         let mut system = System {
             asker,
@@ -202,6 +209,7 @@ impl System {
             resolver,
             memory,
             processes,
+            verifier,
             qmgr,
             manager,
             injector,
@@ -221,6 +229,7 @@ impl System {
             resolver: self.resolver.clone(),
             memory: self.memory.clone(),
             processes: self.processes.clone(),
+            verifier: self.verifier.clone(),
             queue_directory,
         };
         let (snapshot, setup) = build_snapshot(&next.view, &self.log, &self.asker, &parts)?;
@@ -229,6 +238,7 @@ impl System {
             self.log.set_target(target);
         }
         self.injector.replace(snapshot.enqueue.clone());
+        self.verifier.replace(snapshot.verify.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.qmgr.reload(setup);
         self.processes.forget();
@@ -271,6 +281,7 @@ impl System {
         if tokio::time::timeout(STOP_PATIENCE, ending).await.is_err() {
             self.log.info(format_args!("some deliveries were under way when the system stopped"));
         }
+        self.verifier.save();
         if let Err(e) = self.spool.flush().await {
             self.log.error(format_args!("spool: {e}"));
         }

@@ -33,7 +33,7 @@ pub(super) fn setup(build: &mut Build, router: &Router, enqueue: &enqueue::Conte
         false => match build.opener.read(Path::new(&template_file)) {
             Ok(text) => Some(text),
             Err(e) => {
-                build.warn(format!("open bounce template file {template_file}: {e}"));
+                build.warn(format!("open {template_file}: {}", tables::error_text(&e)));
                 None
             }
         },
@@ -50,8 +50,14 @@ fn transports(build: &mut Build, shared: &Shared<'_>) -> HashMap<String, Transpo
     let mut transports = HashMap::new();
     for line in lines.iter().filter(|line| line.kind == ServiceKind::Unix) {
         let agent: Option<Arc<dyn Agent>> = match line.program() {
-            "error" => Some(Arc::new(ErrorAgent { now: clock::now, defers: line.name() == "retry" })),
-            "discard" => Some(Arc::new(DiscardAgent { now: clock::now })),
+            "error" => {
+                let log = build.for_service(line, |build| build.service_log("error"));
+                Some(Arc::new(ErrorAgent { now: clock::now, log, defers: line.name() == "retry" }))
+            }
+            "discard" => {
+                let log = build.for_service(line, |build| build.service_log("discard"));
+                Some(Arc::new(DiscardAgent { now: clock::now, log }))
+            }
             "local" => Some(build.for_service(line, |build| local::local_agent(build, line, shared))),
             "virtual" => Some(build.for_service(line, |build| local::virtual_agent(build, line, parts))),
             "pipe" => Some(build.for_service(line, |build| local::pipe_agent(build, line, parts))),
@@ -89,18 +95,29 @@ impl Resolve for Resolver {
         sender: &'a Address,
         recipient: &'a Address,
     ) -> Pin<Box<dyn Future<Output = Result<Route, Unroutable>> + Send + 'a>> {
-        Box::pin(async move {
-            match self.0.resolve(sender, recipient).await {
-                Ok(route) => Ok(Route {
-                    transport: route.transport,
-                    nexthop: route.nexthop,
-                    recipient: route.recipient,
-                    is_local: route.class == Class::Local,
-                }),
-                Err(Unresolved::BadAddress { .. }) => Err(Unroutable::BadSyntax),
-                Err(Unresolved::TryLater(_)) => Err(Unroutable::TryLater),
-            }
-        })
+        Box::pin(async move { answer(self.0.resolve(sender, recipient).await) })
+    }
+
+    fn resolve_probe<'a>(
+        &'a self,
+        sender: &'a Address,
+        recipient: &'a Address,
+    ) -> Pin<Box<dyn Future<Output = Result<Route, Unroutable>> + Send + 'a>> {
+        let routes = &self.0.settings.verify_routes;
+        Box::pin(async move { answer(self.0.resolve_by(routes, sender, recipient).await) })
+    }
+}
+
+fn answer(resolved: Result<route::Route, Unresolved>) -> Result<Route, Unroutable> {
+    match resolved {
+        Ok(route) => Ok(Route {
+            transport: route.transport,
+            nexthop: route.nexthop,
+            recipient: route.recipient,
+            is_local: route.class == Class::Local,
+        }),
+        Err(Unresolved::BadAddress { .. }) => Err(Unroutable::BadSyntax),
+        Err(Unresolved::TryLater(_)) => Err(Unroutable::TryLater),
     }
 }
 

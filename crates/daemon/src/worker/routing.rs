@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 /// Makes the router; it warns through `trivial-rewrite`'s log.
 pub(super) fn router(build: &mut Build) -> Router {
-    let settings = settings(build);
-    let log = build.log.clone();
+    let settings = build.logging_as("trivial-rewrite", settings);
+    let log = build.service_log("trivial-rewrite");
     Router::new(Arc::new(settings), Arc::new(move |text: &str| log.warning(format_args!("{text}"))))
 }
 
@@ -68,6 +68,7 @@ fn settings(build: &mut Build) -> Settings {
             build.names(&routing.relay_domains, Some(parents))
         },
         routes: routes(build, &routing),
+        verify_routes: verify_routes(build, &routing),
         empty_address_recipient: routing.empty_address_recipient.clone(),
         empty_address_relayhost_maps_lookup_key: routing.empty_address_relayhost_maps_lookup_key.clone(),
         empty_address_default_transport_maps_lookup_key: routing
@@ -112,12 +113,32 @@ fn routes(build: &mut Build, routing: &Routing) -> Routes {
         default_transport: routing.default_transport.clone(),
         relayhost: routing.relayhost.clone(),
         sender_dependent_relayhost_maps: build
-            .maps("sender_dependent_relayhost_maps", &routing.sender_dependent_relayhost_maps),
-        sender_dependent_default_transport_maps: build.maps(
+            .literal_maps("sender_dependent_relayhost_maps", &routing.sender_dependent_relayhost_maps),
+        sender_dependent_default_transport_maps: build.literal_maps(
             "sender_dependent_default_transport_maps",
             &routing.sender_dependent_default_transport_maps,
         ),
-        transport_maps: build.maps("transport_maps", &routing.transport_maps),
+        transport_maps: build.literal_maps("transport_maps", &routing.transport_maps),
+    }
+}
+
+fn verify_routes(build: &mut Build, routing: &Routing) -> Routes {
+    Routes {
+        local_transport: routing.address_verify_local_transport.clone(),
+        virtual_transport: routing.address_verify_virtual_transport.clone(),
+        relay_transport: routing.address_verify_relay_transport.clone(),
+        default_transport: routing.address_verify_default_transport.clone(),
+        relayhost: routing.address_verify_relayhost.clone(),
+        sender_dependent_relayhost_maps: build.literal_maps(
+            "address_verify_sender_dependent_relayhost_maps",
+            &routing.address_verify_sender_dependent_relayhost_maps,
+        ),
+        sender_dependent_default_transport_maps: build.literal_maps(
+            "address_verify_sender_dependent_default_transport_maps",
+            &routing.address_verify_sender_dependent_default_transport_maps,
+        ),
+        transport_maps: build
+            .literal_maps("address_verify_transport_maps", &routing.address_verify_transport_maps),
     }
 }
 

@@ -1,12 +1,13 @@
 //! From parameters to smtpd services, and to what cleanup obeys.
 
 use super::build::Build;
+use super::snapshot::Parts;
 use super::{clock, smtpd_sasl, smtpd_tls};
 use intake::cleanup::{FromFormat, Settings as CleanupSettings};
 use intake::smtpd::{Clock, Lists, NetworkList, Pattern, PolicyServers, Service};
 use intake::{cleanup, enqueue};
 use mail::keys::Parents;
-use net::{InetProtocols, Resolver};
+use net::InetProtocols;
 use params::{Service as Line, p, service};
 use policy::{Compatibility, PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
 use route::Router;
@@ -57,7 +58,7 @@ fn cleanup_settings(build: &mut Build) -> CleanupSettings {
 pub(super) fn service(
     build: &mut Build,
     line: &Line,
-    resolver: &Resolver,
+    parts: &Parts,
     enqueue: &enqueue::Context,
 ) -> Arc<Service> {
     build.for_service(line, |build| {
@@ -83,7 +84,8 @@ pub(super) fn service(
             smtpd_sender_login_maps: build.maps("smtpd_sender_login_maps", &s.smtpd_sender_login_maps),
             rbl_reply_maps: build.maps("rbl_reply_maps", &s.rbl_reply_maps),
             relay_clientcerts: build.maps("relay_clientcerts", &relay_clientcerts),
-            resolver: resolver.clone(),
+            verify: parts.verifier.clone(),
+            resolver: parts.resolver.clone(),
             inet_protocols: inet_protocols(build),
             smtpd_peername_lookup: s.smtpd_peername_lookup,
             smtpd_client_port_logging: s.smtpd_client_port_logging,
@@ -159,6 +161,7 @@ fn lists(build: &mut Build, s: &service::Smtpd) -> Lists {
         inet_interfaces: NetworkList::of_addresses(own.clone()),
         own_addresses: NetworkList::of_addresses(own.into_iter().chain(proxies)),
         smtpd_log_access_permit_actions: words_and_tables(build, &s.smtpd_log_access_permit_actions).0,
+        smtpd_authorized_verp_clients: networks(build, &s.smtpd_authorized_verp_clients),
         smtpd_forbid_bare_newline_exclusions: networks(build, &s.smtpd_forbid_bare_newline_exclusions),
     }
 }

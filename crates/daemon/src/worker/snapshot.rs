@@ -1,6 +1,7 @@
 //! What is in force between one reload and the next.
 
 use super::build::Build;
+use super::verify::{self, Verifier};
 use super::{clock, queue, routing, smtpd};
 use deliver::process::client::Processes;
 use intake::enqueue;
@@ -20,6 +21,7 @@ pub(super) struct Snapshot {
     pub(super) pickup: Arc<(Pickup, enqueue::Context)>,
     /// By `name/type` of master.cf.
     pub(super) smtpd: HashMap<String, Arc<Service>>,
+    pub(super) verify: Arc<verify::Current>,
     limits: HashMap<String, usize>,
 }
 
@@ -31,6 +33,7 @@ pub(super) struct Parts {
     pub(super) memory: Arc<deliver::smtp::Memory>,
     /// Delivery processes.
     pub(super) processes: Arc<Processes>,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) queue_directory: PathBuf,
 }
 
@@ -47,15 +50,16 @@ impl Snapshot {
         let lines: Vec<_> = build.view.served().into_iter().cloned().collect();
         for line in lines {
             if line.kind == ServiceKind::Inet && line.program() == "smtpd" {
-                let service = smtpd::service(build, &line, &parts.resolver, &enqueue);
+                let service = smtpd::service(build, &line, parts, &enqueue);
                 let limit = line.process_limit.map_or(default_limit.max(1) as usize, |n| n as usize);
                 limits.insert(line.name_space(), if limit == 0 { UNLIMITED } else { limit });
                 services.insert(line.name_space(), service);
             }
         }
         let pickup = Arc::new((pickup(build, parts), enqueue.clone()));
+        let verify = Arc::new(verify::Current::read(build, &enqueue));
         let setup = queue::setup(build, &router, &enqueue, parts);
-        (Snapshot { enqueue, pickup, smtpd: services, limits }, setup)
+        (Snapshot { enqueue, pickup, smtpd: services, verify, limits }, setup)
     }
 
     /// How many sessions a service has at a time (`maxproc` of master.cf).

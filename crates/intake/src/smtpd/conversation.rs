@@ -490,7 +490,10 @@ impl Conversation {
         // A list that cannot be asked excludes nobody.
         let is_excluded =
             service.lists.smtpd_forbid_bare_newline_exclusions.has(host).await.unwrap_or_default();
+        // One that cannot be asked authorizes nobody.
+        let may_verp = service.lists.smtpd_authorized_verp_clients.has(host).await.unwrap_or_default();
         Peer {
+            may_verp,
             name_and_address: self.who.namaddr.clone(),
             smtpd_forbid_bare_newline: match is_excluded {
                 true => ForbidBareNewline::No,

@@ -18,10 +18,10 @@ pub use tls::Tls;
 use crate::enqueue;
 use conversation::Conversation;
 use logger::Logger;
-use mail::Time;
+use mail::{Address, Time};
 use net::listen::Accepted;
 use net::{InetProtocols, Resolver};
-use policy::Restrictions;
+use policy::{Restrictions, Verified};
 use route::Maps;
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Config, Keywords};
@@ -44,6 +44,8 @@ pub struct Service {
     pub smtpd_sender_login_maps: Maps,
     pub rbl_reply_maps: Maps,
     pub relay_clientcerts: Maps,
+    /// `reject_unverified_sender`, `reject_unverified_recipient`.
+    pub verify: Arc<dyn Verify>,
     pub resolver: Resolver,
     pub inet_protocols: InetProtocols,
     /// `smtpd_peername_lookup`.
@@ -70,6 +72,12 @@ pub struct Service {
     pub clock: Clock,
 }
 
+/// Address verification, as restrictions ask for it.
+pub trait Verify: Send + Sync {
+    /// What is known of an address. If it is time for it a probe is sent, whose result comes later.
+    fn verify(&self, address: &Address) -> Verified;
+}
+
 /// The match lists that restrictions and sessions ask.
 pub struct Lists {
     pub mynetworks: NetworkList,
@@ -80,6 +88,7 @@ pub struct Lists {
     pub inet_interfaces: NetworkList,
     pub own_addresses: NetworkList,
     pub smtpd_log_access_permit_actions: Vec<String>,
+    pub smtpd_authorized_verp_clients: NetworkList,
     /// Clients for which `smtpd_forbid_bare_newline` is `no`.
     pub smtpd_forbid_bare_newline_exclusions: NetworkList,
 }

@@ -10,7 +10,7 @@ mod smtpd;
 
 pub use common::{Common, Rewrite, Routing};
 pub use deliver::{Local, Pipe, Virtual};
-pub use queue::{Bounce, Cleanup, Qmgr, Transport};
+pub use queue::{Bounce, Cleanup, Qmgr, Transport, Verify};
 pub use smtp::{Smtp, SmtpTls};
 pub use smtpd::{Smtpd, SmtpdTls};
 

@@ -59,6 +59,21 @@ group! {
 }
 
 group! {
+    /// verify(8). Where probes go is in `Routing`.
+    Verify {
+        address_verify_cache_cleanup_interval,
+        address_verify_map,
+        address_verify_negative_cache,
+        address_verify_negative_expire_time,
+        address_verify_negative_refresh_time,
+        address_verify_positive_expire_time,
+        address_verify_positive_refresh_time,
+        address_verify_sender,
+        address_verify_sender_ttl,
+    }
+}
+
+group! {
     /// qmgr(8). What each transport has of its own is in `Transport`.
     Qmgr {
         bounce_queue_lifetime,

@@ -149,7 +149,9 @@ impl Reporter for Delivery {
                 diagnostic: None,
                 ..outcome
             };
-            self.filing.file_success(&mut state.pass, Entry::new(address, outcome, "local", success));
+            // Postfix: the report does not say what the alias stood in place of.
+            let entry = Entry { is_expansion: true, ..Entry::new(address, outcome, "local", success) };
+            self.filing.file_success(&mut state.pass, entry);
         }
     }
 }

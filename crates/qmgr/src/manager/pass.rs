@@ -25,6 +25,9 @@ const SLICE_LIMIT: usize = 5000;
 const TOO_MANY_PROBES: (DsnStatus, &str) =
     (DsnStatus::new(4, 3, 2), "Too many address verification requests");
 
+/// What becomes of a probe whose address stands for several: it is not tried.
+const ALIASED: (DsnStatus, &str) = (DsnStatus::new(2, 0, 0), "aliased to multiple recipients");
+
 /// What a recipient without a route gets.
 const RESOLVER_FAILURE: (DsnStatus, &str) = (DsnStatus::new(4, 3, 0), "address resolver failure");
 
@@ -82,10 +85,15 @@ impl Manager {
         }
         let is_flushed = self.active[key].flush != Flush::No;
         let probes_limit = self.setup.settings.address_verify_pending_request_limit;
-        let is_excess = self.active[key].trace == Trace::ServerProbe && self.probes > probes_limit;
+        let is_probe = self.active[key].trace == Trace::ServerProbe;
+        let is_excess = is_probe && self.probes > probes_limit;
+        let is_aliased = is_probe && self.active[key].stored.envelope.recipients.len() > 1;
         let mut placed = Vec::with_capacity(routed.len());
         for Routed { index, to } in routed {
-            let verdict = shortcut(&to, is_flushed, &self.setup).or(is_excess.then_some(TOO_MANY_PROBES));
+            let verdict = is_aliased
+                .then_some(ALIASED)
+                .or_else(|| shortcut(&to, is_flushed, &self.setup))
+                .or(is_excess.then_some(TOO_MANY_PROBES));
             match (verdict, to) {
                 (None, Ok(route)) => {
                     let limits = self.limits(&route.transport);

@@ -99,8 +99,10 @@ impl Report<'_> {
         push(out, format_args!("MIME-Version: 1.0"));
         push(out, format_args!("Content-Type: multipart/report; report-type=delivery-status;"));
         push(out, format_args!("\tboundary=\"{boundary}\""));
-        let encoding = if template.is_8bit { "8bit" } else { self.encoding() };
-        push(out, format_args!("Content-Transfer-Encoding: {encoding}"));
+        // Postfix: of 7bit only the parts say so.
+        if template.is_8bit || self.encoding() == "8bit" {
+            push(out, format_args!("Content-Transfer-Encoding: 8bit"));
+        }
         push(out, format_args!("\r\nThis is a MIME-encapsulated message."));
     }
 
@@ -120,7 +122,7 @@ impl Report<'_> {
         let warnings = if self.is_postmaster_copy { Vec::new() } else { self.push_boilerplate(out) };
         for entry in &self.entries {
             push(out, format_args!(""));
-            let expanded = match self.original_of(entry) {
+            let expanded = match self.original_of(entry).filter(|_| !entry.is_expansion) {
                 Some(original) => format!(" (expanded from <{original}>)"),
                 None => String::new(),
             };

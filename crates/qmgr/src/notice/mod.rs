@@ -72,13 +72,23 @@ pub(crate) struct Entry {
     pub(crate) success: Success,
     /// [`crate::Member::is_of_list`].
     pub(crate) is_of_list: bool,
+    /// It is an alias that was expanded.
+    pub(crate) is_expansion: bool,
     /// Who is told of a failure, if that is not the sender.
     pub(crate) return_to: Option<Address>,
 }
 
 impl Entry {
     pub(crate) fn new(address: Address, outcome: Outcome, relay: &str, success: Success) -> Entry {
-        Entry { address, outcome, relay: relay.to_owned(), success, is_of_list: false, return_to: None }
+        Entry {
+            address,
+            outcome,
+            relay: relay.to_owned(),
+            success,
+            is_of_list: false,
+            is_expansion: false,
+            return_to: None,
+        }
     }
 }
 
