@@ -5,7 +5,7 @@ use logger::Logger;
 use mail::keys::Parents;
 use maillog::Level;
 use params::{Diagnostic, View, p};
-use route::{Maps, NameList};
+use route::NameList;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;

@@ -17,7 +17,7 @@ use mail::{Envelope, Origin, QueueId};
 use params::service::Local;
 use params::{Service, p};
 use qmgr::Agent;
-use route::{Maps, Router};
+use route::Router;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
