@@ -143,11 +143,12 @@ fn peer(server: &Server) -> String {
     if *port == 0 { format!("{host}[{address}]") } else { format!("{host}[{address}]:{port}") }
 }
 
-/// The system's words for an error, without the number that std appends.
-pub(crate) fn error_text(error: &io::Error) -> String {
+/// The system's words for an error, without the number that std appends; also for a time limit of our own.
+pub fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     match (error.raw_os_error(), text.rfind(" (os error ")) {
         (Some(_), Some(at)) => text[..at].to_string(),
+        (None, _) if error.kind() == io::ErrorKind::TimedOut => "Connection timed out".into(),
         _ => text,
     }
 }

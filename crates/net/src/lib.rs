@@ -5,6 +5,7 @@
 //! logged comes back as values, in Postfix's words.
 
 pub mod dial;
+mod endpoint;
 mod hosts;
 pub mod idle;
 mod inet;
@@ -20,6 +21,7 @@ mod testing;
 pub mod tls;
 mod watch;
 
+pub use endpoint::Endpoint;
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};
 pub use random::random_token;

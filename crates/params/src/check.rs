@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::hint::{explain_value, no_own_addresses, trailing_comment};
 use crate::level::Level;
 use crate::names::Names;
-use crate::registry::{self, Spec, p, transport};
+use crate::registry::{self, Spec, transport};
 use crate::support::{self, Support};
 use crate::value::{Kind, Patterns, Raw, Str};
 use crate::view::View;
@@ -54,16 +54,6 @@ pub fn whole(view: &View) -> Vec<Diagnostic> {
     unique
 }
 
-/// Whether a service's clients must use TLS, which an smtpd cannot offer yet: it is better not served than served in clear text.
-pub fn demands_tls(view: &View) -> bool {
-    let mut mistakes = Vec::new();
-    view.get(p::smtpd_tls_wrappermode, &mut mistakes)
-        || match view.get(p::smtpd_tls_security_level, &mut mistakes).as_str() {
-            "" => view.get(p::smtpd_enforce_tls, &mut mistakes),
-            level => !matches!(level, "none" | "may"),
-        }
-}
-
 /// A warning for each service that is not there yet.
 fn not_served(view: &View) -> Vec<Diagnostic> {
     let master = &view.config().master;
@@ -72,9 +62,6 @@ fn not_served(view: &View) -> Vec<Diagnostic> {
         let (name, program) = (service.name_space(), service.program());
         let is_inet = service.kind == ServiceKind::Inet;
         let missing = match program {
-            "smtpd" if is_inet && demands_tls(&view.for_service(service)) => {
-                "TLS, which its clients must use,"
-            }
             "smtpd" => continue,
             _ if !master_cf::PROGRAMS.contains(&program) => continue,
             _ if is_inet || NOT_SERVED.contains(&program) => program,
@@ -315,19 +302,6 @@ mod tests {
                 "warning: service policy/unix: spawn is not supported yet"
             ]
         );
-        for (main, option, is_served) in [
-            ("", "", true),
-            ("smtpd_tls_security_level = may", "", true),
-            ("smtpd_tls_security_level = may\nsmtpd_enforce_tls = yes", "", true),
-            ("smtpd_tls_security_level = encrypt", "", false),
-            ("smtpd_enforce_tls = yes", "", false),
-            ("", "-o smtpd_tls_security_level=encrypt", false),
-            ("", "-o smtpd_tls_wrappermode=yes", false),
-            ("smtpd_tls_security_level = encrypt", "-o smtpd_tls_security_level=may", true),
-        ] {
-            let said = not_served(&view(main, &format!("smtps inet n - n - - smtpd {option}\n")));
-            assert_eq!(said.is_empty(), is_served, "{main} {option} {said:?}");
-        }
     }
 
     #[test]

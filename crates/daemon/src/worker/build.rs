@@ -89,6 +89,13 @@ impl Build {
         tables::open_or_defer(&self.with_type(spec), &context)
     }
 
+    /// Tables whose values are files: their content is what a lookup gives.
+    pub(crate) fn file_maps(&mut self, parameter: &'static str, specs: &[String]) -> Maps {
+        let context = OpenContext { values_are_files: true, allow_proxy: false, ..self.open_context() };
+        let open = |spec: &String| tables::open_or_defer(&self.with_type(spec), &context);
+        Maps::new(parameter, specs.iter().map(open).collect())
+    }
+
     /// `alias_maps`: as other tables, but their source files are aliases(5).
     pub(crate) fn alias_maps(&mut self, specs: &[String]) -> Maps {
         let context = OpenContext { source_format: SourceFormat::Aliases, ..self.open_context() };

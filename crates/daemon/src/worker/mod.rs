@@ -8,6 +8,8 @@ mod routing;
 mod sandbox;
 mod smtp;
 mod smtpd;
+mod smtpd_sasl;
+mod smtpd_tls;
 mod snapshot;
 mod sockets;
 

@@ -186,7 +186,7 @@ fn logins(build: &mut Build, s: &Smtp) -> Option<Logins> {
     })
 }
 
-fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
+pub(super) fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
     SecurityOptions::parse(&words.join(" ")).unwrap_or_else(|word| {
         build.fail(format!("unknown {parameter} value \"{word}\" in \"{}\"", words.join(" ")));
         SecurityOptions::default()
@@ -389,7 +389,7 @@ fn engine(build: &mut Build, t: &SmtpTls) -> Option<ClientTls> {
         fingerprint_digest: t.smtp_tls_fingerprint_digest.clone(),
     };
     ClientTls::new(settings)
-        .inspect_err(|error| error.warnings.iter().for_each(|warning| build.warn(warning.clone())))
+        .inspect_err(|error| error.lines.iter().for_each(|(_, line)| build.warn(line.clone())))
         .ok()
 }
 

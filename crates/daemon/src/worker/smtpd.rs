@@ -1,9 +1,9 @@
 //! From parameters to smtpd services, and to what cleanup obeys.
 
 use super::build::Build;
-use super::clock;
+use super::{clock, smtpd_sasl, smtpd_tls};
 use intake::cleanup::{FromFormat, Settings as CleanupSettings};
-use intake::smtpd::{Clock, Lists, NetworkList, Pattern, Service};
+use intake::smtpd::{Clock, Lists, NetworkList, Pattern, PolicyServers, Service};
 use intake::{cleanup, enqueue};
 use mail::keys::Parents;
 use net::{InetProtocols, Resolver};
@@ -49,10 +49,6 @@ fn cleanup_settings(build: &mut Build) -> CleanupSettings {
         duplicate_filter_limit: c.duplicate_filter_limit.max(0) as usize,
         enable_original_recipient: c.enable_original_recipient,
         smtputf8_enable: c.smtputf8_enable,
-        smtpd_tls_received_header: build.view.get(p::smtpd_tls_received_header, &mut build.mistakes),
-        smtpd_sasl_authenticated_header: build
-            .view
-            .get(p::smtpd_sasl_authenticated_header, &mut build.mistakes),
         ..CleanupSettings::new(&c.myhostname, &mail_name)
     }
 }
@@ -66,7 +62,10 @@ pub(super) fn service(
 ) -> Arc<Service> {
     build.for_service(line, |build| {
         let s: service::Smtpd = build.load();
-        let tls: service::SmtpdTls = build.load();
+        let relay_clientcerts = build.view.get(p::relay_clientcerts, &mut build.mistakes);
+        let queue_directory = build.view.get(p::queue_directory, &mut build.mistakes);
+        let (tls, tls_level) = smtpd_tls::tls(build);
+        let logins = smtpd_sasl::logins(build, &s, tls_level);
         let (restrictions, tables) = restrictions(build, &s);
         let (forbidden_words, forbidden_tables) = words_and_tables(build, &s.smtpd_forbidden_commands);
         let discarded = s.smtpd_discard_ehlo_keywords.join(" ");
@@ -75,26 +74,27 @@ pub(super) fn service(
             build.warn(format!("unknown EHLO keyword \"{word}\" in smtpd_discard_ehlo_keywords"));
         }
         Arc::new(Service {
-            config: Arc::new(config(build, &s)),
+            name: line.name().to_owned(),
+            config: Arc::new(config(build, &s, tls_level)),
             restrictions,
             tables,
             lists: lists(build, &s),
+            policy_servers: PolicyServers::new(queue_directory.into()),
             smtpd_sender_login_maps: build.maps("smtpd_sender_login_maps", &s.smtpd_sender_login_maps),
             rbl_reply_maps: build.maps("rbl_reply_maps", &s.rbl_reply_maps),
-            relay_clientcerts: build.maps("relay_clientcerts", &tls.relay_clientcerts),
+            relay_clientcerts: build.maps("relay_clientcerts", &relay_clientcerts),
             resolver: resolver.clone(),
             inet_protocols: inet_protocols(build),
             smtpd_peername_lookup: s.smtpd_peername_lookup,
             smtpd_client_port_logging: s.smtpd_client_port_logging,
             smtpd_timeout: s.smtpd_timeout,
-            smtpd_starttls_timeout: tls.smtpd_starttls_timeout,
             smtpd_forbid_bare_newline: forbid_bare_newline(build, &s.smtpd_forbid_bare_newline),
             smtpd_discard_ehlo_keywords: keywords,
             smtpd_forbidden_commands: forbidden_words,
             smtpd_forbidden_tables: forbidden_tables,
-            smtpd_tls_wrappermode: false,
-            smtpd_tls_loglevel: 0,
-            tls: None,
+            tls,
+            logins,
+            smtpd_sasl_authenticated_header: s.smtpd_sasl_authenticated_header,
             content_filter: s.content_filter.clone(),
             no_address_mappings: s.receive_override_options.iter().any(|o| o == "no_address_mappings"),
             enqueue: enqueue.clone(),
@@ -104,7 +104,7 @@ pub(super) fn service(
     })
 }
 
-fn config(build: &mut Build, s: &service::Smtpd) -> Config {
+fn config(build: &mut Build, s: &service::Smtpd, smtpd_tls_security_level: TlsLevel) -> Config {
     let number = |n: i32| n.max(0) as u32;
     Config {
         myhostname: s.myhostname.clone(),
@@ -128,7 +128,7 @@ fn config(build: &mut Build, s: &service::Smtpd) -> Config {
         smtpd_command_filter: false,
         smtpd_sasl_response_limit: s.smtpd_sasl_response_limit.max(1) as usize,
         broken_sasl_auth_clients: s.broken_sasl_auth_clients,
-        smtpd_tls_security_level: TlsLevel::None,
+        smtpd_tls_security_level,
         default_verp_delimiters: build.view.get(p::default_verp_delimiters, &mut build.mistakes),
         verp_delimiter_filter: build.view.get(p::verp_delimiter_filter, &mut build.mistakes),
         soft_bounce: s.soft_bounce,
@@ -163,7 +163,7 @@ fn lists(build: &mut Build, s: &service::Smtpd) -> Lists {
     }
 }
 
-fn networks(build: &mut Build, list: &params::MatchList) -> NetworkList {
+pub(super) fn networks(build: &mut Build, list: &params::MatchList) -> NetworkList {
     use params::list::Pattern as Parsed;
     let list = build.with_files(list);
     let mut items = Vec::new();

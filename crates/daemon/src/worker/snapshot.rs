@@ -43,8 +43,7 @@ impl Snapshot {
         let (mut services, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = build.view.get(p::default_process_limit, &mut build.mistakes);
         for line in build.view.config().master.services.clone() {
-            let is_smtpd = line.kind == ServiceKind::Inet && line.program() == "smtpd";
-            if is_smtpd && !params::check::demands_tls(&build.view.for_service(&line)) {
+            if line.kind == ServiceKind::Inet && line.program() == "smtpd" {
                 let service = smtpd::service(build, &line, &parts.resolver, &enqueue);
                 let limit = line.process_limit.map_or(default_limit.max(1) as usize, |n| n as usize);
                 limits.insert(line.name_space(), if limit == 0 { UNLIMITED } else { limit });

@@ -21,7 +21,7 @@ mod trouble;
 mod tests;
 
 pub use note::Note;
-pub use received::Received;
+pub use received::{Received, Shown};
 pub use settings::{FromFormat, Settings};
 pub use trouble::Trouble;
 
@@ -337,7 +337,7 @@ fn fuzz_clean(data: &[u8], size: usize) -> (Vec<u8>, Envelope) {
         id: QueueId::short(Time::from_secs(0), 1),
         now: Time::from_secs(0),
         date: Time::from_secs(0).rfc5322(0, "UTC"),
-        received: Received::Smtp(None),
+        received: Received::Smtp(Shown::default()),
         prepend: Vec::new(),
         full_name: None,
         envelope,

@@ -8,15 +8,24 @@ use std::sync::Arc;
 /// How a message came, as far as the envelope does not say.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// By SMTP, from the envelope's client. Over TLS, with lines that describe the session, for
-    /// `smtpd_tls_received_header`: each with its leading blanks, without its end.
-    Smtp(Option<Arc<[String]>>),
+    /// By SMTP, from the envelope's client.
+    Smtp(Shown),
     /// Through `sendmail` and the maildrop, by this uid.
     Local { uid: u32 },
     /// Made by the mail system. Date: comes with it.
     Internal,
     /// Passed on by local delivery, with a Delivered-To: header of this value.
     Forwarded { delivered_to: Option<Vec<u8>> },
+}
+
+/// What of an SMTP session is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    pub is_tls: bool,
+    /// `smtpd_tls_received_header`: lines that describe the TLS session, each with its leading blanks, without its end.
+    pub tls: Option<Arc<[String]>>,
+    /// `smtpd_sasl_authenticated_header`: the name of who logged in.
+    pub login: bool,
 }
 
 /// Writes what goes before the content: prepended headers and Received:.
@@ -30,7 +39,7 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
     let (id, date, name) = (message.id, &message.date, &settings.myhostname);
     let mail_name = &settings.mail_name;
     match &message.received {
-        Received::Smtp(tls) => write_smtp(settings, message, tls.as_deref(), &mut line),
+        Received::Smtp(shown) => write_smtp(settings, message, shown, &mut line),
         Received::Local { uid } => {
             line(format!("Received: by {name} ({mail_name}, from userid {uid})").as_bytes());
             line(format!("\tid {id}; {date}").as_bytes());
@@ -51,18 +60,16 @@ pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
     out
 }
 
-fn write_smtp(settings: &Settings, message: &Incoming, tls: Option<&[String]>, line: &mut impl FnMut(&[u8])) {
+fn write_smtp(settings: &Settings, message: &Incoming, shown: &Shown, line: &mut impl FnMut(&[u8])) {
     let client = &message.envelope.client;
     let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
     let tag = if client.address.contains(':') { "IPv6:" } else { "" };
     line(format!("Received: from {helo} ({} [{tag}{}])", client.name, client.address).as_bytes());
-    if let Some(tls) = tls.filter(|_| settings.smtpd_tls_received_header) {
-        tls.iter().for_each(|text| line(text.as_bytes()));
-    }
-    if settings.smtpd_sasl_authenticated_header && !client.sasl_username.is_empty() {
+    shown.tls.iter().flat_map(|lines| lines.iter()).for_each(|text| line(text.as_bytes()));
+    if shown.login && !client.sasl_username.is_empty() {
         line(format!("\t(Authenticated sender: {})", in_comment(&client.sasl_username)).as_bytes());
     }
-    let protocol = protocol(client, message.envelope.smtputf8, tls.is_some());
+    let protocol = protocol(client, message.envelope.smtputf8, shown.is_tls);
     let (id, date) = (message.id, &message.date);
     let by = format!("\tby {} ({}) with {protocol} id {id}", settings.myhostname, settings.mail_name);
     if let [recipient] = &message.envelope.recipients[..] {
@@ -153,21 +160,21 @@ mod tests {
     #[test]
     fn how_it_came() {
         let tls: Arc<[String]> = Arc::new(["\t(using TLSv1.3 …)".to_string()]);
-        let by_tls = Received::Smtp(Some(tls));
+        let in_the_clear = Received::Smtp(Shown::default());
+        let by_tls = Received::Smtp(Shown { is_tls: true, ..Shown::default() });
+        let all = Received::Smtp(Shown { is_tls: true, tls: Some(tls), login: true });
         assert_eq!(
-            header(Received::Smtp(None), |_, _| {}),
+            header(in_the_clear, |_, _| {}),
             "Received: from client.example (unknown [IPv6:2001:db8::1])\r\n\
              \tby mail.example.com (Postfix) with ESMTP id 9E1C3B4;\r\n\tDATE\r\n"
         );
-        let logged_in = |message: &mut Incoming, settings: &mut Settings| {
+        let logged_in = |message: &mut Incoming, _: &mut Settings| {
             message.envelope.client.sasl_username = "al)ice".to_string();
             message.envelope.smtputf8 = true;
-            settings.smtpd_sasl_authenticated_header = true;
-            settings.smtpd_tls_received_header = true;
             message.prepend.push(b"X-First: 1".to_vec());
         };
         assert_eq!(
-            header(by_tls.clone(), logged_in),
+            header(all, logged_in),
             "X-First: 1\r\nReceived: from client.example (unknown [IPv6:2001:db8::1])\r\n\
              \t(using TLSv1.3 …)\r\n\t(Authenticated sender: al?ice)\r\n\
              \tby mail.example.com (Postfix) with UTF8SMTPSA id 9E1C3B4;\r\n\tDATE\r\n"

@@ -27,8 +27,6 @@ pub struct Settings {
     /// Whether recipients with the same address and different originals are different.
     pub enable_original_recipient: bool,
     pub smtputf8_enable: bool,
-    pub smtpd_tls_received_header: bool,
-    pub smtpd_sasl_authenticated_header: bool,
 }
 
 /// `header_from_format`
@@ -60,8 +58,6 @@ impl Settings {
             duplicate_filter_limit: 1000,
             enable_original_recipient: true,
             smtputf8_enable: true,
-            smtpd_tls_received_header: false,
-            smtpd_sasl_authenticated_header: false,
         }
     }
 }

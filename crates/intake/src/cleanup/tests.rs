@@ -215,7 +215,7 @@ impl World {
             now: Time::from_secs(field("now").parse().unwrap_or(0)),
             date: field("date"),
             received: match case.client {
-                Some(_) => Received::Smtp(None),
+                Some(_) => Received::Smtp(Shown::default()),
                 None => Received::Local { uid: 0 },
             },
             prepend: Vec::new(),

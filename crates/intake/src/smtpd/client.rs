@@ -37,7 +37,14 @@ impl ClientFacts {
             name_status: status(found.name_status),
             reverse_name: found.reverse_name,
             reverse_name_status: status(found.reverse_name_status),
-            client: mail::Client { name: found.name, address, port: peer.port(), ..mail::Client::default() },
+            client: mail::Client {
+                name: found.name,
+                address,
+                port: peer.port(),
+                // Until EHLO.
+                protocol: "SMTP".into(),
+                ..mail::Client::default()
+            },
         }
     }
 }

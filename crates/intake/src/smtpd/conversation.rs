@@ -1,20 +1,25 @@
 //! One connection: reads, has the machine say what happens, answers, writes.
 
+mod security;
+
 use super::Service;
+use super::auth::Login;
 use super::client::ClientFacts;
 use super::facts::World;
 use super::networks::Hosts;
+use super::tls::{self, TlsFacts};
 use super::transaction::Transaction;
+use crate::cleanup::Shown;
 use crate::enqueue::{Entry, NotQueued};
 use bytes::BytesMut;
 use logger::Logger;
 use mail::{DsnStatus, Reply};
 use maillog::{ClientLine, Connect, Disconnect, LostConnection, Peer as LogPeer};
 use net::Stream;
-use net::tls::TlsSummary;
-use policy::{Command, Session as PolicySession, State, Tls as PolicyTls};
+use policy::{Command, Session as PolicySession, State};
+use smtp::Secret;
 use smtp::framing::ForbidBareNewline;
-use smtp::server::{Event, Helo, Mail, Notice, Peer, Rcpt, Session, Vrfy, Who};
+use smtp::server::{Auth, Event, Helo, Mail, Notice, Peer, Rcpt, Session, Vrfy, Who};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -33,14 +38,10 @@ pub(super) struct Conversation {
     state: State,
     transaction: Option<Transaction>,
     tls: Option<TlsFacts>,
+    login: Login,
+    /// It ended as a Postfix process ends that cannot go on: with no more words.
+    is_aborted: bool,
     improper_pipelining: bool,
-}
-
-/// TLS as restrictions and the Received: header see it.
-struct TlsFacts {
-    policy: PolicyTls,
-    /// The lines of it in Received:.
-    header: Arc<[String]>,
 }
 
 /// What the loop does next.
@@ -59,7 +60,7 @@ impl Conversation {
         log: Logger,
     ) -> Conversation {
         let who = ClientFacts::find(&service, peer, &log).await;
-        let machine = Session::new(service.config.clone(), Peer::default(), service.smtpd_tls_wrappermode);
+        let machine = Session::new(service.config.clone(), Peer::default(), service.tls.wrappermode);
         let server_address = local.map_or_else(String::new, |local| local.ip().to_string());
         let server_port = local.map_or(0, |local| local.port());
         let mut conversation = Conversation {
@@ -74,10 +75,12 @@ impl Conversation {
             state: State::default(),
             transaction: None,
             tls: None,
+            login: Login::default(),
+            is_aborted: false,
             improper_pipelining: false,
         };
         let peer = conversation.machine_peer().await;
-        let is_tls = conversation.service.smtpd_tls_wrappermode;
+        let is_tls = conversation.service.tls.wrappermode;
         conversation.machine = Session::new(conversation.service.config.clone(), peer, is_tls);
         conversation
     }
@@ -85,8 +88,8 @@ impl Conversation {
     /// Serves the client until one side ends it.
     pub(super) async fn run(&mut self) {
         self.log.event(&Connect(self.log_peer()));
-        if self.service.smtpd_tls_wrappermode && !self.shake_hands().await {
-            self.machine.handle_eof();
+        if self.service.tls.wrappermode && !self.wrap().await {
+            return self.end().await;
         }
         let mut input = BytesMut::new();
         loop {
@@ -96,7 +99,10 @@ impl Conversation {
                 Turn::Handshake => {
                     input = BytesMut::new();
                     match self.write().await && self.shake_hands().await {
-                        true => self.machine.handle_tls(),
+                        true => {
+                            self.machine.handle_tls(self.refuse_certificate());
+                            self.offer_logins().await;
+                        }
                         false => self.machine.handle_eof(),
                     }
                 }
@@ -161,6 +167,9 @@ impl Conversation {
     }
 
     async fn end(&mut self) {
+        if self.is_aborted {
+            return;
+        }
         self.write().await;
         let peer = self.log_peer();
         if let Some(ending) = self.machine.ending() {
@@ -187,6 +196,12 @@ impl Conversation {
             Question::Vrfy(vrfy) => self.vrfy(vrfy).await,
             Question::Etrn(domain) => self.etrn(&domain).await,
             Question::Forget => self.forget(),
+            Question::StartTls => match self.service.tls.engine {
+                Some(_) => self.machine.accept(),
+                None => self.machine.reply(tls::not_available()),
+            },
+            Question::Auth(auth) => self.auth(auth).await,
+            Question::AuthResponse(response) => self.auth_response(response).await,
             Question::Plain => self.machine.accept(),
             Question::Refused => {
                 let text = "Error: not available in this version";
@@ -196,10 +211,14 @@ impl Conversation {
     }
 
     async fn connect(&mut self) {
+        if let Some(reply) = self.refuse_certificate() {
+            return self.machine.deny(reply);
+        }
         match self.ask(Command::Connect, None, Stage::Connect).await {
             Ok(()) => self.machine.accept(),
             Err(reply) => self.machine.deny(reply),
         }
+        self.offer_logins().await;
     }
 
     async fn helo(&mut self, helo: Helo) {
@@ -289,11 +308,15 @@ impl Conversation {
         if let Err(reply) = self.ask(Command::Data, only.as_ref(), Stage::Data).await {
             return self.machine.reply(reply);
         }
-        let header = self.tls.as_ref().map(|tls| tls.header.clone());
+        let shown = Shown {
+            is_tls: self.tls.is_some(),
+            tls: self.tls.as_ref().and_then(|tls| tls.header.clone()),
+            login: self.service.smtpd_sasl_authenticated_header,
+        };
         let begun = self
             .transaction
             .as_mut()
-            .and_then(|t| t.incoming(&self.service, &self.who.client, &self.state.effects, header));
+            .and_then(|t| t.incoming(&self.service, &self.who.client, &self.state.effects, shown));
         if let Some((draft, incoming)) = begun {
             let entry = Entry::begin(&self.service.enqueue, draft, incoming).await;
             if let Some(transaction) = &mut self.transaction {
@@ -383,10 +406,7 @@ impl Conversation {
     }
 
     fn only_recipient(&self) -> Option<mail::Address> {
-        match self.transaction.as_ref().map(|t| t.recipients.as_slice()) {
-            Some([only]) => Some(only.address.clone()),
-            _ => None,
-        }
+        self.transaction.as_ref()?.only_recipient().cloned()
     }
 
     /// Asks the restrictions of a stage. The error refuses.
@@ -427,7 +447,7 @@ impl Conversation {
             tls: self.tls.as_ref().map(|tls| &tls.policy),
             sender: transaction.map(|t| &t.mail.sender),
             recipient,
-            recipient_count: transaction.map_or(0, |t| t.recipients.len() as u32),
+            recipient_count: transaction.map_or(0, Transaction::recipient_count),
             etrn_domain: None,
             queue_id: transaction.and_then(Transaction::id),
             instance: transaction.map_or("", |t| &t.instance),
@@ -462,33 +482,6 @@ impl Conversation {
         let helo = &self.who.client.helo;
         let helo = if helo.is_empty() { String::new() } else { format!(" helo=<{helo}>") };
         format!("{from}{to} proto={}{helo}", self.machine.protocol())
-    }
-
-    /// Puts TLS over the connection; false if that failed, and the connection is gone.
-    async fn shake_hands(&mut self) -> bool {
-        let service = self.service.clone();
-        let (Some(tls), Some(stream)) = (&service.tls, self.stream.take()) else { return false };
-        let log = self.log.clone();
-        let warn = |text: String| log.warning(format_args!("{text}"));
-        match tls.accept(stream, &self.who.namaddr, service.smtpd_starttls_timeout, warn).await {
-            Ok((stream, summary)) => {
-                if service.smtpd_tls_loglevel >= 1 {
-                    self.log.info(format_args!("{summary}"));
-                }
-                self.stream = Some(stream);
-                self.tls = Some(TlsFacts::new(&summary));
-                // Everything said before is forgotten (RFC 3207 4.2).
-                self.who.client.helo.clear();
-                self.forget();
-                true
-            }
-            Err(error) => {
-                for (level, line) in error.log_lines() {
-                    self.log.line(level, format_args!("{line}"));
-                }
-                false
-            }
-        }
     }
 
     async fn machine_peer(&self) -> Peer {
@@ -535,6 +528,9 @@ enum Question {
     Unknown(Vec<u8>),
     Vrfy(Vrfy),
     Etrn(String),
+    StartTls,
+    Auth(Auth),
+    AuthResponse(Secret),
     /// The transaction is over without a message.
     Forget,
     /// The usual answer is right.
@@ -557,27 +553,14 @@ impl From<Event<'_>> for Question {
             Event::Vrfy(vrfy) => Question::Vrfy(vrfy),
             Event::Etrn(domain) => Question::Etrn(domain),
             Event::Reset | Event::BodyFailed(_) => Question::Forget,
-            Event::StartTls | Event::Filter => Question::Plain,
-            Event::Auth(_) | Event::AuthResponse(_) | Event::Xclient(_) | Event::Xforward(_) => {
-                Question::Refused
-            }
+            Event::StartTls => Question::StartTls,
+            Event::Filter => Question::Plain,
+            Event::Auth(auth) => Question::Auth(auth),
+            Event::AuthResponse(response) => Question::AuthResponse(response),
+            Event::Xclient(_) | Event::Xforward(_) => Question::Refused,
             Event::Input | Event::Handshake | Event::Close | Event::Pause(_) | Event::Body(_) => {
                 unreachable!("the loop sees to these")
             }
         }
-    }
-}
-
-impl TlsFacts {
-    fn new(summary: &TlsSummary) -> TlsFacts {
-        // No certificate is asked for yet.
-        let header = summary.received_comment(false).into();
-        let policy = PolicyTls {
-            protocol: summary.protocol.clone(),
-            cipher: summary.cipher.clone(),
-            key_bits: summary.cipher_bits,
-            certificate: None,
-        };
-        TlsFacts { policy, header }
     }
 }

@@ -132,10 +132,9 @@ impl Facts for World<'_> {
         Err(Failed::TryLater)
     }
 
-    /// There is no client for policy servers yet: who asks for one gets `smtpd_policy_service_default_action`.
-    async fn ask(&self, service: &PolicyService, _: &Request<'_>) -> Result<bytes::Bytes, Failed> {
-        self.log.warning(format_args!("policy servers are not available in this version"));
-        Ok(service.settings.default_action.clone().into_bytes().into())
+    async fn ask(&self, service: &PolicyService, request: &Request<'_>) -> Result<bytes::Bytes, Failed> {
+        let answer = self.service.policy_servers.ask(service, &request.to_wire(), self.log).await;
+        answer.ok_or(Failed::Misconfigured)
     }
 
     async fn sleep(&self, time: Duration) {

@@ -1,20 +1,25 @@
 //! smtpd(8): the driver of SMTP server sessions. The protocol is `smtp::server`'s, the judgement `policy`'s; this ties them to a
 //! connection, to cleanup and to the spool.
 
+mod auth;
 mod client;
 mod conversation;
 mod facts;
 mod networks;
+mod policy_servers;
+mod tls;
 mod transaction;
 
+pub use auth::{Dovecot, Logins};
 pub use networks::{Hosts, NetworkList, Pattern};
+pub use policy_servers::PolicyServers;
+pub use tls::Tls;
 
 use crate::enqueue;
 use conversation::Conversation;
 use logger::Logger;
 use mail::Time;
 use net::listen::Accepted;
-use net::tls::ServerTls;
 use net::{InetProtocols, Resolver};
 use policy::Restrictions;
 use route::Maps;
@@ -28,11 +33,14 @@ use tables::Table;
 
 /// One smtpd line of master.cf, with everything that its sessions need.
 pub struct Service {
+    /// Its first field.
+    pub name: String,
     pub config: Arc<Config>,
     pub restrictions: Restrictions,
     /// The tables that restrictions name, in the order of [`Restrictions::tables`].
     pub tables: Vec<Arc<dyn Table>>,
     pub lists: Lists,
+    pub policy_servers: PolicyServers,
     pub smtpd_sender_login_maps: Maps,
     pub rbl_reply_maps: Maps,
     pub relay_clientcerts: Maps,
@@ -43,16 +51,15 @@ pub struct Service {
     pub smtpd_client_port_logging: bool,
     /// `smtpd_timeout`.
     pub smtpd_timeout: Duration,
-    /// `smtpd_starttls_timeout`.
-    pub smtpd_starttls_timeout: Duration,
     pub smtpd_forbid_bare_newline: ForbidBareNewline,
     pub smtpd_discard_ehlo_keywords: Keywords,
     /// Words of `smtpd_forbidden_commands`, and its tables.
     pub smtpd_forbidden_commands: Vec<String>,
     pub smtpd_forbidden_tables: Vec<Arc<dyn Table>>,
-    pub smtpd_tls_wrappermode: bool,
-    pub smtpd_tls_loglevel: i32,
-    pub tls: Option<ServerTls>,
+    pub tls: Tls,
+    /// None: `smtpd_sasl_auth_enable` is not set.
+    pub logins: Option<Logins>,
+    pub smtpd_sasl_authenticated_header: bool,
     /// `content_filter`; empty: none.
     pub content_filter: String,
     /// `receive_override_options` has `no_address_mappings`.

@@ -1,21 +1,23 @@
 //! A mail transaction: from MAIL to the end of its message.
 
 use super::{MESSAGES, Service};
-use crate::cleanup::{Incoming, Options, Received};
+use crate::cleanup::{Incoming, Options, Received, Shown};
 use crate::enqueue::Entry;
 use bytes::Bytes;
-use mail::{Client, Envelope, Origin, Recipient, Time, xtext};
+use mail::{Address, Client, Envelope, Origin, Recipient, Time, xtext};
 use policy::Effects;
 use smtp::server::{Mail, Rcpt};
 use spool::Draft;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What one message has gathered so far.
 pub(super) struct Transaction {
     pub(super) mail: Mail,
     pub(super) arrival: Time,
-    pub(super) recipients: Vec<Recipient>,
+    /// Until content comes.
+    recipients: Vec<Recipient>,
+    recipient_count: u32,
+    first_recipient: Option<Address>,
     /// The same for all recipients of this message, and for no other message.
     pub(super) instance: String,
     pub(super) rewrite_local: bool,
@@ -37,6 +39,8 @@ impl Transaction {
             mail,
             arrival,
             recipients: Vec::new(),
+            recipient_count: 0,
+            first_recipient: None,
             instance,
             rewrite_local: false,
             draft: Some(draft),
@@ -49,12 +53,22 @@ impl Transaction {
         // Postfix: of this kind even if it is not ASCII.
         let given = || Bytes::from([b"rfc822;", &xtext::encode(&rcpt.written)[..]].concat());
         let orcpt = Some(rcpt.orcpt.clone().unwrap_or_else(given));
+        self.recipient_count = self.recipient_count.saturating_add(1);
+        self.first_recipient.get_or_insert_with(|| rcpt.recipient.clone());
         self.recipients.push(Recipient {
             address: rcpt.recipient,
             original: None,
             orcpt,
             notify: rcpt.notify,
         });
+    }
+
+    pub(super) fn recipient_count(&self) -> u32 {
+        self.recipient_count
+    }
+
+    pub(super) fn only_recipient(&self) -> Option<&Address> {
+        self.first_recipient.as_ref().filter(|_| self.recipient_count == 1)
     }
 
     /// The queue id, once there is a recipient: before that the log says NOQUEUE.
@@ -69,7 +83,7 @@ impl Transaction {
         service: &Service,
         client: &Client,
         effects: &Effects,
-        tls: Option<Arc<[String]>>,
+        shown: Shown,
     ) -> Option<(Draft, Incoming)> {
         let mut draft = self.draft.take()?;
         if effects.hold {
@@ -77,7 +91,7 @@ impl Transaction {
         }
         let mut recipients = std::mem::take(&mut self.recipients);
         let never = |address: &Bytes| Recipient {
-            address: mail::Address::new(address.clone()),
+            address: Address::new(address.clone()),
             notify: mail::Notify::NEVER,
             ..Recipient::default()
         };
@@ -111,7 +125,7 @@ impl Transaction {
             id: draft.id(),
             now: self.arrival,
             date: (service.clock.date)(self.arrival),
-            received: Received::Smtp(tls),
+            received: Received::Smtp(shown),
             prepend: effects.prepend.iter().map(|line| line.to_vec()).collect(),
             full_name: None,
             envelope,

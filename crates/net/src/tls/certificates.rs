@@ -52,7 +52,7 @@ pub(super) struct Certificates {
     stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-struct Identity {
+pub(super) struct Identity {
     certificate: X509,
     key: PKey<Private>,
     chain: Stack<X509>,
@@ -111,6 +111,10 @@ impl CertificateFiles {
             self.read(key).and_then(|pem| Ok(PKey::private_key_from_pem_callback(&pem, no_password)?));
         let key = parsed.map_err(|error| cannot("private key", key, error))?;
         if !fits(&key, &leaf) {
+            if leaf.public_key().is_ok_and(|public| public.id() == key.id()) {
+                let reason = SetupError::new("the key does not fit the certificate".into());
+                return Err(cannot("private key", &pair.key, reason));
+            }
             let (key, certificate) = (pair.key.display(), pair.certificate.display());
             return Err(SetupError::new(format!(
                 "{kind} private key in {key} does not match public key in {certificate}: disabling TLS support"
@@ -139,7 +143,7 @@ impl CertificateFiles {
         let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
         let cannot = |error: SetupError| {
             let path = path.display();
-            error.under(format!(
+            error.under_note(format!(
                 "cannot load Certification Authority data, CAfile=\"{path}\": disabling TLS support"
             ))
         };
@@ -167,8 +171,8 @@ impl Certificates {
         files: &CertificateFiles,
         context: &mut SslContextBuilder,
     ) -> Result<(), SetupError> {
-        for Identity { certificate, key, chain } in &self.identities {
-            sys::tls::use_certificate(context, certificate, key, chain)?;
+        for identity in &self.identities {
+            identity.apply(context)?;
         }
         let store = context.cert_store_mut();
         for authority in &self.authorities {
@@ -191,6 +195,23 @@ impl Certificates {
     pub(super) fn authorities(&self) -> &[X509] {
         &self.authorities
     }
+}
+
+impl Identity {
+    pub(super) fn apply(&self, context: &mut SslContextBuilder) -> Result<(), SetupError> {
+        Ok(sys::tls::use_certificate(context, &self.certificate, &self.key, &self.chain)?)
+    }
+}
+
+/// Keys and certificates from one text; `name` is for complaints.
+pub(super) fn identities_from_pem(pem: &[u8], name: &str) -> Result<Vec<Identity>, SetupError> {
+    let mut chains = Chains::default();
+    let name = format!("SNI data for {name}");
+    let read = chains.add_file(pem, &name).and_then(|()| chains.finish(&name));
+    read.map_err(|error| {
+        error
+            .then(format!("error loading private keys and certificates from: {name}: aborting TLS handshake"))
+    })
 }
 
 impl fmt::Debug for CertificateFiles {

@@ -54,7 +54,7 @@ fn outcome(files: &CertificateFiles, folder: &Path) -> Result<String, Vec<String
     });
     let shorten = |line: &String| line.replace(&format!("{}/", folder.display()), "");
     let is_ours = |line: &&String| !line.starts_with("TLS library problem");
-    loaded.map_err(|error| error.warnings.iter().filter(is_ours).map(shorten).collect())
+    loaded.map_err(|error| error.lines.iter().map(|(_, line)| line).filter(is_ours).map(shorten).collect())
 }
 
 /// The words are Postfix's; it goes on without any certificate if a chain file is missing, which helps nobody.

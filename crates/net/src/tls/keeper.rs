@@ -31,7 +31,7 @@ impl Keeper {
         let keeper = self.clone();
         // the parent that opens files may be slow
         if let Ok(Err(error)) = spawn_blocking(move || keeper.look()).await {
-            error.warnings.into_iter().for_each(warn);
+            error.lines.into_iter().for_each(|(_, line)| warn(line));
         }
         self.kept()
     }

@@ -8,6 +8,7 @@ mod ciphers;
 mod client;
 mod handshake;
 mod keeper;
+mod names;
 mod options;
 mod protocols;
 mod server;
@@ -19,6 +20,7 @@ pub use certificates::{CertificateFiles, CertificatePair, OpenFile, fuzz_certifi
 pub use ciphers::{CipherLists, InvalidCiphers};
 pub use client::{ClientLevel, ClientPolicy, ClientSettings, ClientTls, ServerIdentity};
 pub use handshake::Cause;
+pub use names::ChainsByName;
 pub use options::CommonOptions;
 pub use protocols::{InvalidProtocols, Protocols};
 pub use server::{ServerSettings, ServerTls};
@@ -29,10 +31,10 @@ use maillog::Level;
 use openssl::error::{Error, ErrorStack};
 use std::{fmt, io};
 
-/// Our own side is not in order: files, parameters, the library. The lines to be logged as warnings.
+/// Our own side is not in order: files, parameters, the library. What is to be logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetupError {
-    pub warnings: Vec<String>,
+    pub lines: Vec<(Level, String)>,
 }
 
 /// Why there is no TLS.
@@ -50,9 +52,8 @@ pub enum TlsError {
 impl TlsError {
     /// What is to be logged.
     pub fn log_lines(&self) -> Vec<(Level, String)> {
-        let warning = |line: &String| (Level::Warning, line.clone());
         match self {
-            TlsError::Setup(error) => error.warnings.iter().map(warning).collect(),
+            TlsError::Setup(error) => error.lines.clone(),
             TlsError::Handshake { role, peer, cause } => {
                 let what = match role {
                     Role::Client => "SSL_connect error to",
@@ -60,7 +61,7 @@ impl TlsError {
                 };
                 let mut lines = vec![(Level::Info, format!("{what} {peer}: {cause}"))];
                 if let Cause::Library(stack) = cause {
-                    lines.extend(stack.iter().map(warning));
+                    lines.extend(stack.iter().map(|line| (Level::Warning, line.clone())));
                 }
                 lines
             }
@@ -85,25 +86,31 @@ impl From<SetupError> for TlsError {
 
 impl SetupError {
     fn new(warning: String) -> SetupError {
-        SetupError { warnings: vec![warning] }
+        SetupError { lines: vec![(Level::Warning, warning)] }
     }
 
     /// With a line in front that says what was wanted.
     fn under(mut self, warning: String) -> SetupError {
-        self.warnings.insert(0, warning);
+        self.lines.insert(0, (Level::Warning, warning));
+        self
+    }
+
+    /// The same, where Postfix gives no warning but says so.
+    fn under_note(mut self, note: String) -> SetupError {
+        self.lines.insert(0, (Level::Info, note));
         self
     }
 
     /// With a line behind that says what comes of it.
     fn then(mut self, warning: String) -> SetupError {
-        self.warnings.push(warning);
+        self.lines.push((Level::Warning, warning));
         self
     }
 }
 
 impl From<ErrorStack> for SetupError {
     fn from(stack: ErrorStack) -> SetupError {
-        SetupError { warnings: library_lines(&stack) }
+        SetupError { lines: library_lines(&stack).into_iter().map(|line| (Level::Warning, line)).collect() }
     }
 }
 

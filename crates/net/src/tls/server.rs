@@ -3,9 +3,11 @@
 use super::certificates::Certificates;
 use super::handshake::handshake;
 use super::keeper::Keeper;
+use super::names::{self, ChainsByName};
 use super::verify::Verification;
 use super::{CertificateFiles, CommonOptions, Protocols, Role, SetupError, TlsError, TlsSummary};
 use crate::Stream;
+use maillog::Level;
 use openssl::dh::Dh;
 use openssl::pkey::Params;
 use openssl::ssl::{
@@ -29,6 +31,8 @@ const DH_FILE_LIMIT: u64 = 64 << 10;
 pub struct ServerTls {
     keeper: Arc<Keeper>,
     settings: ServerSettings,
+    /// `tls_server_sni_maps`.
+    by_name: Option<ChainsByName>,
     current: Mutex<Option<Current>>,
 }
 
@@ -68,32 +72,43 @@ struct Current {
 impl ServerTls {
     /// Reads the files. Without a certificate only anonymous ciphers are left (`smtpd_tls_cert_file = none`).
     /// `warn` gets what is wrong and not fatal.
-    pub fn new(settings: ServerSettings, warn: impl Fn(String)) -> Result<ServerTls, SetupError> {
+    pub fn new(
+        settings: ServerSettings,
+        by_name: Option<ChainsByName>,
+        warn: impl Fn(String),
+    ) -> Result<ServerTls, SetupError> {
         let keeper = Arc::new(Keeper::new(settings.files.clone())?);
-        let tls = ServerTls { keeper, settings, current: Mutex::new(None) };
+        let tls = ServerTls { keeper, settings, by_name, current: Mutex::new(None) };
         tls.context(&tls.keeper.kept(), warn)?;
         Ok(tls)
     }
 
     /// Puts TLS over a connection, after `220` to STARTTLS was sent, or at once in wrapper mode. `client` is
-    /// `name[address]`. If it fails the connection is gone.
+    /// `name[address]`. If it fails the connection is gone. `log` gets what is to be said beside the error.
     pub async fn accept(
         &self,
         stream: Stream,
         client: &str,
         limit: Duration,
-        warn: impl Fn(String),
+        log: impl Fn(Level, String),
     ) -> Result<(Stream, TlsSummary), TlsError> {
         let twice = || SetupError::new("TLS is active already".into());
+        let warn = |text| log(Level::Warning, text);
         let socket = stream.into_plain_socket().map_err(|_| twice())?;
         let certificates = self.keeper.latest(&warn).await;
         let context = self.context(&certificates, warn)?;
         let mut ssl = Ssl::new(&context).map_err(SetupError::from)?;
         let mode = if self.settings.ask_ccert { SslVerifyMode::PEER } else { SslVerifyMode::NONE };
         let verification = Verification::watch(&mut ssl, mode);
-        let stream = handshake(ssl, socket, Role::Server, client, limit).await?;
+        let asked = names::watch(&mut ssl, client);
+        let shaken = handshake(ssl, socket, Role::Server, client, limit).await;
+        let names::Outcome { server_name, notes, warnings } = asked.outcome();
+        notes.into_iter().for_each(|note| log(Level::Info, note));
+        warnings.into_iter().for_each(warn);
+        let stream = shaken?;
         let mut summary = TlsSummary::of(stream.ssl(), client, &self.settings.fingerprint_digest, false);
         summary.verify_failure = verification.failure_text(&summary.peer, "client");
+        summary.server_name = server_name;
         Ok((Stream::tls(stream), summary))
     }
 
@@ -141,6 +156,9 @@ impl ServerTls {
                 builder.add_client_ca(authority)?;
             }
         }
+        if let Some(by_name) = &self.by_name {
+            names::attach(&mut builder, by_name.clone());
+        }
         self.set_dh(&mut builder, warn)?;
         self.set_sessions(&mut builder)?;
         Ok(builder.build())
@@ -152,7 +170,7 @@ impl ServerTls {
                 Ok(parameters) => return Ok(builder.set_tmp_dh(&parameters)?),
                 Err(error) => {
                     let path = path.display();
-                    for text in error.warnings {
+                    for (_, text) in error.lines {
                         warn(format!("DH parameter file \"{path}\": {text} -- using compiled-in defaults"));
                     }
                 }

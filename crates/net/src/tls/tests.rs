@@ -16,6 +16,10 @@ fn quiet(warning: String) {
     panic!("{warning}");
 }
 
+fn silent(_: Level, line: String) {
+    panic!("{line}");
+}
+
 /// Certificates in a folder: an authority, a server of each kind, a client, and some that are not in order.
 struct World {
     folder: tempfile::TempDir,
@@ -72,7 +76,7 @@ impl World {
             fingerprint_digest: "sha256".into(),
         };
         change(&mut settings);
-        ServerTls::new(settings, quiet).unwrap()
+        ServerTls::new(settings, None, quiet).unwrap()
     }
 
     fn client(&self, files: CertificateFiles) -> ClientTls {
@@ -120,7 +124,7 @@ async fn shake(client: &ClientTls, policy: &ClientPolicy, server: &ServerTls) ->
     let (near, far) = streams();
     let (mut near, mut far) = tokio::join!(
         client.connect(near, identity(), policy, LIMIT, quiet),
-        server.accept(far, "Client.Example[192.0.2.2]", LIMIT, quiet)
+        server.accept(far, "Client.Example[192.0.2.2]", LIMIT, silent)
     );
     if let (Ok((near, _)), Ok((far, _))) = (&mut near, &mut far) {
         far.write(b"250 ok\r\n").await.unwrap();
@@ -444,7 +448,7 @@ async fn what_is_sent_before_the_handshake_is_not_heard() {
     let may = policy(ClientLevel::May);
     let (near, far) = tokio::join!(
         client.connect(near, identity(), &may, LIMIT, quiet),
-        server.accept(far, "client.example[192.0.2.2]", LIMIT, quiet)
+        server.accept(far, "client.example[192.0.2.2]", LIMIT, silent)
     );
     let (mut near, mut far) = (near.unwrap().0, far.unwrap().0);
     assert!(near.input().is_empty() && far.input().is_empty());
@@ -459,7 +463,7 @@ async fn what_is_sent_before_the_handshake_is_not_heard() {
     near.input().clear();
     assert!(near.is_tls() && near.is_quiet());
     // and there is no second layer
-    let error = server.accept(far, "client.example[192.0.2.2]", LIMIT, quiet).await.unwrap_err();
+    let error = server.accept(far, "client.example[192.0.2.2]", LIMIT, silent).await.unwrap_err();
     assert_eq!(error.log_lines(), [(Level::Warning, "TLS is active already".to_string())]);
 }
 
@@ -517,7 +521,7 @@ async fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not() {
     server.look_at_files();
     let warnings = Mutex::new(Vec::new());
     let (near, far) = streams();
-    let warn = |warning: String| warnings.lock().unwrap().push(warning);
+    let warn = |_: Level, warning: String| warnings.lock().unwrap().push(warning);
     let (near, far) = tokio::join!(
         client.connect(near, identity(), &may, LIMIT, quiet),
         server.accept(far, "client.example[192.0.2.2]", LIMIT, warn)
@@ -577,9 +581,9 @@ async fn diffie_hellman_parameters() {
     let warn = |warning: String| warnings.lock().unwrap().push(warning);
     let parameters = openssl::dh::Dh::get_2048_256().unwrap().params_to_pem().unwrap();
     std::fs::write(world.folder.path().join("dh.pem"), parameters).unwrap();
-    assert!(ServerTls::new(settings("dh.pem"), warn).is_ok());
+    assert!(ServerTls::new(settings("dh.pem"), None, warn).is_ok());
     assert!(warnings.lock().unwrap().is_empty());
-    assert!(ServerTls::new(settings("nix"), warn).is_ok());
+    assert!(ServerTls::new(settings("nix"), None, warn).is_ok());
     let warnings = warnings.lock().unwrap();
     assert!(
         warnings[0].ends_with("nix\": No such file or directory -- using compiled-in defaults"),
@@ -595,7 +599,7 @@ async fn any_stream_will_do() {
     let may = policy(ClientLevel::May);
     let (near, far) = tokio::join!(
         client.handshake(Socket::Unix(near), identity(), &may, LIMIT, quiet),
-        server.accept(far.into(), "client.example[192.0.2.2]", LIMIT, quiet)
+        server.accept(far.into(), "client.example[192.0.2.2]", LIMIT, silent)
     );
     let (mut near, mut far) = (near.unwrap().0, far.unwrap().0);
     near.write_all(b"hi").await.unwrap();

@@ -75,7 +75,7 @@ pub struct SecurityOptions {
     pub noplaintext: bool,
     pub noactive: bool,
     pub nodictionary: bool,
-    /// Without effect: we never log in as nobody.
+    /// For our own logins without effect: we never log in as nobody.
     pub noanonymous: bool,
     pub forward_secrecy: bool,
     pub mutual_auth: bool,

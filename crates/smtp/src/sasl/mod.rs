@@ -3,6 +3,7 @@
 //! What goes over the wire in base64 is bare octets here. The server's side is done by whoever keeps the passwords.
 
 mod choice;
+pub mod dovecot;
 mod exchange;
 mod scram;
 

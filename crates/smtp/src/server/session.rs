@@ -379,10 +379,12 @@ impl Session {
         self.sasl = sasl;
     }
 
-    /// TLS is up. Everything that was said before is forgotten (RFC 3207 4.2).
-    pub fn handle_tls(&mut self) {
+    /// TLS is up. Everything that was said before is forgotten (RFC 3207 4.2). A `refusal` is what the client gets to hear
+    /// at its next command.
+    pub fn handle_tls(&mut self, refusal: Option<Reply>) {
         debug_assert!(matches!(self.state, State::Handshake), "no handshake was due");
         self.is_tls = true;
+        self.denied = refusal;
         self.state = State::Command;
         self.finish(true);
     }

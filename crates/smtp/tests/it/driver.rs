@@ -87,7 +87,7 @@ impl Driver {
     }
 
     pub(crate) fn shake_hands(&mut self) {
-        self.session.handle_tls();
+        self.session.handle_tls(None);
         self.session.set_sasl(self.sasl());
     }
 
