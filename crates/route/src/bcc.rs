@@ -1,7 +1,7 @@
 //! Automatic BCC recipients: `always_bcc`, `sender_bcc_maps`, `recipient_bcc_maps`.
 
-use crate::canonical::MapFailed;
 use crate::Router;
+use crate::canonical::MapFailed;
 use mail::Address;
 use mail::header::unquote;
 use mail::keys::Search;

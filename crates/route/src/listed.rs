@@ -1,7 +1,7 @@
 //! Whether an address is known: what `reject_unlisted_recipient` and `reject_unlisted_sender` ask.
 
-use crate::resolve::{Class, Unresolved};
 use crate::Router;
+use crate::resolve::{Class, Unresolved};
 use mail::Address;
 use mail::keys::Search;
 use tables::Maps;

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tables::{OpenContext, Severity, SourceFormat, Table};
+use tables::{Maps, OpenContext, Severity, SourceFormat, Table};
 
 /// Builds what is in force after a start or a reload, from one reading of the files. Tables that several parameters name are
 /// opened once.

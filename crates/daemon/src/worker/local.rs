@@ -22,7 +22,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use tables::SourceFormat;
+use tables::{Maps, SourceFormat};
 
 /// What all local services share.
 pub(super) struct Shared<'a> {

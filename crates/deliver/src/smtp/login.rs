@@ -3,9 +3,9 @@
 use mail::Address;
 use mail::keys::{Extensions, Search};
 use net::tls::{Certificate, TlsSummary};
-use route::{Maps, NameList};
+use route::NameList;
 use smtp::sasl::{Credentials, SecurityOptions};
-use tables::TryLater;
+use tables::{Maps, TryLater};
 
 /// How to log in (`smtp_sasl_auth_enable`).
 pub struct Logins {
