@@ -6,7 +6,7 @@ use crate::bdb::{BtreeEditor, Database, DbError, HashEditor, Method};
 use crate::cdb::CdbEditor;
 use crate::db_table::method_name;
 use crate::fold::fold;
-use crate::lmdb::{KEY_LIMIT, LmdbEditor};
+use crate::lmdb::{BAD_KEY_SIZE, KEY_LIMIT, LmdbEditor};
 use crate::open::known_types;
 use crate::replace::{Replacing, Step};
 use crate::source::show;
@@ -199,10 +199,7 @@ impl Editor {
 
     fn store(&mut self, key: &[u8], value: &[u8], shown: &[u8]) -> Result<(), EditError> {
         if matches!(self.content, Content::Lmdb(_)) && !(1..=KEY_LIMIT).contains(&key.len()) {
-            return Err(EditError::Other(format!(
-                "error updating {}: MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size",
-                self.shown
-            )));
+            return Err(EditError::Other(format!("error updating {}: {BAD_KEY_SIZE}", self.shown)));
         }
         if self.context.duplicates == Duplicates::Replace {
             return self.content.replace(key, value).map_err(|error| self.failed_to_write(&error));
@@ -235,6 +232,9 @@ impl Editor {
             [(Terminators::With, [&key, &b"\0"[..]].concat()), (Terminators::Without, key.to_vec())];
         for (form, key) in forms {
             let may_be = self.with_nul == Terminators::Either || self.with_nul == form;
+            if may_be && key.is_empty() && matches!(self.content, Content::Lmdb(_)) {
+                return Err(EditError::Other(format!("error deleting from {}: {BAD_KEY_SIZE}", self.shown)));
+            }
             if may_be && self.content.delete(&key).map_err(|error| self.failed_to_write(&error))? {
                 self.with_nul = form;
                 return Ok(true);
