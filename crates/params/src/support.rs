@@ -550,7 +550,10 @@ const PARTIAL: &[(&str, &str)] = &[
     ("lmtp_pix_workarounds", "disable_esmtp works, delay_dotcrlf does not yet"),
     ("lmtp_sasl_auth_cache_name", "failed logins are remembered in memory, whatever it names"),
     ("lmtp_tls_session_cache_database", "sessions are kept in memory, whatever it names"),
-    ("notify_classes", "the classes of the queue manager work: bounce, 2bounce, delay; those of smtpd do not yet"),
+    (
+        "notify_classes",
+        "the classes of the queue manager work: bounce, 2bounce, delay; those of smtpd do not yet",
+    ),
     ("smtp_pix_workarounds", "disable_esmtp works, delay_dotcrlf does not yet"),
     ("smtp_sasl_auth_cache_name", "failed logins are remembered in memory, whatever it names"),
     ("smtp_tls_session_cache_database", "sessions are kept in memory, whatever it names"),
@@ -558,7 +561,6 @@ const PARTIAL: &[(&str, &str)] = &[
     ("smtpd_noop_commands", "words work, tables do not yet"),
     ("smtpd_sasl_path", "for Dovecot"),
     ("smtpd_sasl_type", "dovecot works, cyrus does not yet"),
-    ("smtpd_tls_loglevel", "0 to 2; higher levels say what 2 says"),
 ];
 
 /// These will never do anything, and need not.

@@ -1,10 +1,11 @@
 //! Automatic BCC recipients: `always_bcc`, `sender_bcc_maps`, `recipient_bcc_maps`.
 
+use crate::Router;
 use crate::canonical::MapFailed;
-use crate::{Maps, Router};
 use mail::Address;
 use mail::header::unquote;
 use mail::keys::Search;
+use tables::Maps;
 
 impl Router {
     /// Who gets a copy of what this sender sends.

@@ -1,6 +1,5 @@
 //! Canonical maps and masquerading: addresses one by one, in envelopes and headers.
 
-use crate::maps::{Hit, Maps};
 use crate::standard::Context;
 use crate::{Classes, Router};
 use mail::Address;
@@ -8,7 +7,7 @@ use mail::header::addresses::Spaces;
 use mail::header::{AddressList, quote, unquote};
 use mail::keys::Search;
 use std::fmt;
-use tables::TryLater;
+use tables::{Hit, Maps, TryLater};
 
 /// How often a map is asked about its own results. It has no parameter.
 const MAX_RECURSION: usize = 10;
@@ -216,7 +215,7 @@ impl Router {
             return Ok(None);
         }
         let found = self.find_in(maps, address, search).await;
-        found.inspect_err(|why| self.warn(&why.0))
+        found.inspect_err(|why| self.warn_of_failure(why))
     }
 
     async fn find_in(&self, maps: &Maps, address: &Address, search: Search) -> Result<Option<Hit>, TryLater> {

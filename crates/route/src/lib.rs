@@ -13,7 +13,6 @@ pub mod generic;
 pub mod headers;
 pub mod listed;
 pub mod lists;
-pub mod maps;
 pub mod resolve;
 pub mod settings;
 pub mod standard;
@@ -21,7 +20,6 @@ pub mod transport;
 pub mod virtual_alias;
 
 pub use lists::NameList;
-pub use maps::{Hit, Maps};
 pub use resolve::{Class, Route, Unresolved};
 pub use settings::{Classes, Routes, Settings};
 pub use standard::Context;
@@ -61,6 +59,10 @@ impl Router {
 
     fn warn(&self, text: &str) {
         (self.warn)(text);
+    }
+
+    fn warn_of_failure(&self, why: &tables::TryLater) {
+        why.0.lines().for_each(|line| self.warn(line));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whether an address is known: what `reject_unlisted_recipient` and `reject_unlisted_sender` ask.
 
+use crate::Router;
 use crate::resolve::{Class, Unresolved};
-use crate::{Maps, Router};
 use mail::Address;
 use mail::keys::Search;
+use tables::Maps;
 
 /// What the tables of its class say of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

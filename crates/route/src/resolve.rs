@@ -3,7 +3,7 @@
 use crate::settings::{Routes, Settings};
 use crate::standard::{Context, position_of_last, strip_last_dot};
 use crate::transport::Destination;
-use crate::{Maps, NameList, Router};
+use crate::{NameList, Router};
 use mail::Address;
 use mail::header::addresses::{Spaces, Token, print_internal, scan};
 use mail::header::quote;
@@ -11,7 +11,7 @@ use mail::hostname::{is_address, is_utf8_hostname, literal_address};
 use mail::keys::Search;
 use std::fmt;
 use std::net::IpAddr;
-use tables::TryLater;
+use tables::{Maps, TryLater};
 
 /// Why we take mail for an address (address classes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

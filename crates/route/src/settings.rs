@@ -1,9 +1,10 @@
 //! The parameters that rewriting and resolving obey, typed, with their tables open. The daemon fills them in; the
 //! defaults are Postfix 3.7's.
 
-use crate::{Maps, NameList};
+use crate::NameList;
 use mail::keys::{Extensions, Parents};
 use std::net::IpAddr;
+use tables::Maps;
 
 /// All of them. Fields bear their parameters' names.
 #[derive(Clone)]

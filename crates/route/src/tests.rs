@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Mutex;
 use std::task::{Poll, Waker};
-use tables::{OpenContext, Table};
+use tables::{Maps, OpenContext, Table};
 
 fn table(spec: &str) -> Arc<dyn Table> {
     let open_file = |path: &std::path::Path| std::fs::File::open(path);

@@ -1,10 +1,9 @@
 //! transport(5): what decides about transport and nexthop in the end.
 
-use crate::maps::Maps;
 use crate::{Router, Routes};
 use mail::Address;
 use mail::keys::Search;
-use tables::TryLater;
+use tables::{Maps, TryLater};
 
 /// `transport:nexthop`, as parameters and tables give it. Either part may be empty: it is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Router {
         let search = Search::transport(self.settings.transport_parents);
         match self.find_address(maps, recipient, search).await? {
             Some(hit) => Ok(Some(hit.value)),
-            None => maps.get(b"*", true).await.inspect_err(|why| self.warn(&why.0)),
+            None => maps.get(b"*", true).await.inspect_err(|why| self.warn_of_failure(why)),
         }
     }
 }

@@ -41,7 +41,15 @@ fn load_file(source: &Path, database: &Path, context: &OpenContext) -> Result<Lo
         Err(error) => return Err(unusable(&error)),
     };
     let metadata = file.metadata().map_err(|error| unusable(&error))?;
-    let store = Store::read(file, context.memory_limit_bytes).map_err(|error| unusable(&error))?;
+    let store = Store::read(file, context.memory_limit_bytes).map_err(|error| {
+        // A directory, too, is no database to the library.
+        let why = if error.kind() == io::ErrorKind::IsADirectory { damaged() } else { error };
+        LoadError::Unusable(format!(
+            "dict_cdbq_open: unable to init {}: {}",
+            database.display(),
+            error_text(&why)
+        ))
+    })?;
     db_table::warn_if_older(database, source, &metadata, context);
     let content = CdbContent {
         store,
@@ -113,7 +121,10 @@ impl Store {
                         to.copy_from_slice(from);
                         Ok(())
                     }
-                    None => file.read_exact_at(to, at),
+                    None => file.read_exact_at(to, at).map_err(|error| match error.kind() {
+                        io::ErrorKind::UnexpectedEof => damaged(),
+                        _ => error,
+                    }),
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use crate::file_values::value_or_file;
 use crate::open::{OpenError, open};
-use crate::{Found, Lookup, OpenContext, Owner, Table, braces};
+use crate::{Found, Lookup, OpenContext, Owner, Table, TryLater, braces};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -63,10 +63,18 @@ fn depth(text: &str) -> u32 {
 }
 
 impl Compound {
+    /// What one of the tables says; its trouble is this table's.
+    async fn ask(&self, table: &dyn Table, key: &[u8]) -> Found {
+        table.get(key).await.map_err(|TryLater(text)| {
+            let why = text.strip_prefix(table.name()).and_then(|rest| rest.strip_prefix(": "));
+            TryLater(why.map_or(text.clone(), |why| format!("{}: {why}", self.name)))
+        })
+    }
+
     async fn join(&self, key: &[u8]) -> Found {
         let mut joined = Vec::new();
         for table in &self.tables {
-            if let Some(value) = table.get(key).await? {
+            if let Some(value) = self.ask(&**table, key).await? {
                 if !joined.is_empty() {
                     joined.push(b',');
                 }
@@ -80,7 +88,7 @@ impl Compound {
         let mut value = Bytes::copy_from_slice(key);
         for table in &self.tables {
             let query = value;
-            match table.get(&query).await? {
+            match self.ask(&**table, &query).await? {
                 Some(found) => value = found,
                 None => return Ok(None),
             }

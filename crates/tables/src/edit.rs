@@ -6,9 +6,9 @@ use crate::bdb::{BtreeEditor, Database, DbError, HashEditor, Method};
 use crate::cdb::CdbEditor;
 use crate::db_table::method_name;
 use crate::fold::fold;
-use crate::lmdb::{KEY_LIMIT, LmdbEditor};
+use crate::lmdb::{BAD_KEY_SIZE, KEY_LIMIT, LmdbEditor};
 use crate::open::known_types;
-use crate::replace::Replacing;
+use crate::replace::{Replacing, Step};
 use crate::source::show;
 use crate::{Duplicates, OpenContext, Terminators, error_text};
 use std::fs::File;
@@ -61,8 +61,10 @@ impl std::error::Error for EditError {}
 pub struct Editor {
     content: Content,
     replacing: Replacing,
-    /// `path.db`, as messages name it.
+    /// What messages about the content name it.
     shown: String,
+    /// `path.db`.
+    file: String,
     context: OpenContext,
     /// Whether a NUL goes behind each key and value.
     with_nul: Terminators,
@@ -97,8 +99,8 @@ impl Editor {
         }
         let file = format!("{path}.cdb");
         let failed =
-            |error: io::Error| EditError::Other(format!("open database {file}: {}", error_text(&error)));
-        let replacing = Replacing::begin(&PathBuf::from(&file)).map_err(failed)?;
+            |error: io::Error| EditError::Other(format!("open database {file}.tmp: {}", error_text(&error)));
+        let replacing = Replacing::anew(&PathBuf::from(&file)).map_err(failed)?;
         let with_nul = match context.terminators {
             // Postfix: keys and values of this type have no NUL unless it is asked for.
             Terminators::Either => Terminators::Without,
@@ -106,7 +108,7 @@ impl Editor {
         };
         let content = Content::Cdb(CdbEditor::default());
         // Postfix: messages name the source.
-        Ok(Editor { content, replacing, shown: path.to_owned(), with_nul, context: context.clone() })
+        Ok(Editor { content, replacing, shown: path.to_owned(), file, with_nul, context: context.clone() })
     }
 
     fn open_lmdb(path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
@@ -127,7 +129,7 @@ impl Editor {
         // Postfix: messages name the type, and the source.
         let shown = format!("lmdb:{path}");
         let (content, with_nul) = (Content::Lmdb(content), context.terminators);
-        Ok(Editor { content, replacing, shown, with_nul, context: context.clone() })
+        Ok(Editor { content, replacing, shown, file, with_nul, context: context.clone() })
     }
 
     fn open_db(method: Method, path: &str, mode: Mode, context: &OpenContext) -> Result<Editor, EditError> {
@@ -167,16 +169,14 @@ impl Editor {
             None => None,
         };
         let content = make_content(method, database).map_err(|error| invalid(&error.to_string()))?;
-        Ok(Editor { content, replacing, shown, with_nul: context.terminators, context: context.clone() })
+        let (file, with_nul) = (shown.clone(), context.terminators);
+        Ok(Editor { content, replacing, shown, file, with_nul, context: context.clone() })
     }
 
     /// Adds an entry; the key is folded. One that is there already is treated as the context's `duplicates` says.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EditError> {
         let Some(key) = fold(key, self.context.fold_keys, self.context.smtputf8_enable) else {
-            let (kind, name, key) = (self.content.kind(), &self.shown, show(key));
-            self.context.warn(&format!(
-                "{kind}:{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"
-            ));
+            self.refuse_key(key);
             return Ok(());
         };
         if self.with_nul == Terminators::Without {
@@ -186,6 +186,12 @@ impl Editor {
         self.store(&[&key, &b"\0"[..]].concat(), &[value, b"\0"].concat(), &key)
     }
 
+    fn refuse_key(&self, key: &[u8]) {
+        let (kind, name, key) = (self.content.kind(), &self.shown, show(key));
+        self.context
+            .warn(&format!("{kind}:{name}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint"));
+    }
+
     /// Adds an entry as it is: not folded, without NULs (postalias(1)'s notes for NIS).
     pub fn put_raw(&mut self, key: &[u8], value: &[u8]) -> Result<(), EditError> {
         self.store(key, value, key)
@@ -193,10 +199,7 @@ impl Editor {
 
     fn store(&mut self, key: &[u8], value: &[u8], shown: &[u8]) -> Result<(), EditError> {
         if matches!(self.content, Content::Lmdb(_)) && !(1..=KEY_LIMIT).contains(&key.len()) {
-            return Err(EditError::Other(format!(
-                "error updating {}: MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size",
-                self.shown
-            )));
+            return Err(EditError::Other(format!("error updating {}: {BAD_KEY_SIZE}", self.shown)));
         }
         if self.context.duplicates == Duplicates::Replace {
             return self.content.replace(key, value).map_err(|error| self.failed_to_write(&error));
@@ -221,12 +224,17 @@ impl Editor {
     /// Removes a key, which is folded; whether it was there.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, EditError> {
         let Some(key) = fold(key, self.context.fold_keys, self.context.smtputf8_enable) else {
-            return Ok(false);
+            self.refuse_key(key);
+            // Postfix: that counts as done.
+            return Ok(true);
         };
         let forms: [(Terminators, Vec<u8>); 2] =
             [(Terminators::With, [&key, &b"\0"[..]].concat()), (Terminators::Without, key.to_vec())];
         for (form, key) in forms {
             let may_be = self.with_nul == Terminators::Either || self.with_nul == form;
+            if may_be && key.is_empty() && matches!(self.content, Content::Lmdb(_)) {
+                return Err(EditError::Other(format!("error deleting from {}: {BAD_KEY_SIZE}", self.shown)));
+            }
             if may_be && self.content.delete(&key).map_err(|error| self.failed_to_write(&error))? {
                 self.with_nul = form;
                 return Ok(true);
@@ -237,10 +245,16 @@ impl Editor {
 
     /// Puts the file in place.
     pub fn commit(mut self) -> Result<(), EditError> {
-        let shown = self.shown;
-        self.replacing
-            .commit(&mut |out| self.content.write(out))
-            .map_err(|error| EditError::Other(format!("open database {shown}: {}", error_text(&error))))
+        let file = self.file;
+        self.replacing.commit(&mut |out| self.content.write(out)).map_err(|error| {
+            let why = error_text(&error.error);
+            EditError::Other(match self.content {
+                Content::Cdb(_) if error.step == Step::Rename => {
+                    format!("rename database from {file}.tmp to {file}: {why}")
+                }
+                _ => format!("open database {file}: {why}"),
+            })
+        })
     }
 
     fn failed_to_write(&self, error: &DbError) -> EditError {

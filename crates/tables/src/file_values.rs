@@ -50,9 +50,9 @@ pub(crate) fn read_files(
             content.push(b'\n');
         }
         count += 1;
-        open_file(Path::new(path))
-            .and_then(|mut file| file.read_to_end(&mut content))
-            .map_err(|error| format!("open {path}: {}", error_text(&error)))?;
+        let failed = |doing: &str, error: &io::Error| format!("{doing} {path}: {}", error_text(error));
+        let mut file = open_file(Path::new(path)).map_err(|error| failed("open", &error))?;
+        file.read_to_end(&mut content).map_err(|error| failed("read", &error))?;
     }
     if count == 0 {
         return Err(format!("empty pathname list: >>{paths}<<'"));

@@ -93,9 +93,8 @@ impl Folded {
     fn check(&self, key: &[u8], found: Found) -> Found {
         match &found {
             Ok(Some(value)) if self.utf8 && !value.is_ascii() && std::str::from_utf8(value).is_err() => {
-                let (key, value) = (show(key), show(value));
-                let text =
-                    format!("{}: key \"{key}\": non-UTF-8 value \"{value}\": {MALFORMED}", self.name());
+                let (name, key, value) = (self.name(), show(key), show(value));
+                let text = format!("{name}: key \"{key}\": non-UTF-8 value \"{value}\": {MALFORMED}");
                 (self.report)(Severity::Warning, &text);
                 Err(TryLater(text))
             }

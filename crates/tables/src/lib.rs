@@ -42,7 +42,7 @@ mod texthash;
 mod watched;
 
 pub use context::{Duplicates, MainCf, OpenContext, OpenFile, Report, Severity, SourceFormat, Terminators};
-pub use maps::{Maps, split_list};
+pub use maps::{Hit, Maps, split_list};
 pub use open::{OpenError, known_types, open, open_or_defer};
 
 use bytes::Bytes;

@@ -15,8 +15,24 @@ pub(crate) type WriteContent<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> +
 /// A file that is to be replaced, locked against others who would.
 pub(crate) struct Replacing {
     target: PathBuf,
-    /// The file as it is; None: there is none yet.
+    /// The file as it is; None: there is none yet, or nothing of it is kept.
     old: Option<File>,
+    /// What is written, if it was opened already.
+    new: Option<(PathBuf, File)>,
+}
+
+/// Why a file could not be replaced.
+#[derive(Debug)]
+pub(crate) struct ReplaceError {
+    pub(crate) step: Step,
+    pub(crate) error: io::Error,
+}
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Write,
+    Rename,
 }
 
 impl Replacing {
@@ -27,16 +43,28 @@ impl Replacing {
             let old = match OpenOptions::new().read(true).write(true).open(&target) {
                 Ok(old) => old,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Ok(Replacing { target, old: None });
+                    return Ok(Replacing { target, old: None, new: None });
                 }
                 Err(error) => return Err(error),
             };
-            old.lock()?;
-            // While this one waited, another may have put a new file there.
-            let is_there = std::fs::metadata(&target).ok().map(|now| (now.dev(), now.ino()));
-            let opened = old.metadata()?;
-            if is_there == Some((opened.dev(), opened.ino())) {
-                return Ok(Replacing { target, old: Some(old) });
+            if lock_in_place(&old, &target)? {
+                return Ok(Replacing { target, old: Some(old), new: None });
+            }
+        }
+    }
+
+    /// As cdb files are made: under the name with `.tmp`, with the mode and owner of any new file.
+    pub(crate) fn anew(path: &Path) -> io::Result<Replacing> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        loop {
+            let mut options = OpenOptions::new();
+            let new =
+                options.read(true).write(true).create(true).truncate(false).mode(0o644).open(&temporary)?;
+            if lock_in_place(&new, &temporary)? {
+                new.set_len(0)?;
+                return Ok(Replacing { target: path.to_owned(), old: None, new: Some((temporary, new)) });
             }
         }
     }
@@ -52,16 +80,22 @@ impl Replacing {
     }
 
     /// Puts the new content in place of the old. It is on the disk when this returns.
-    pub(crate) fn commit(self, write: &mut WriteContent) -> io::Result<()> {
+    pub(crate) fn commit(mut self, write: &mut WriteContent) -> Result<(), ReplaceError> {
+        let failed = |step| move |error| ReplaceError { step, error };
+        if let Some((temporary, mut new)) = self.new.take() {
+            write(&mut new).and_then(|()| new.sync_all()).map_err(failed(Step::Write))?;
+            return std::fs::rename(temporary, &self.target).map_err(failed(Step::Rename));
+        }
         let temporary = self.temporary();
         match self.write_temporary(&temporary, write) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let _none_may_be_left = std::fs::remove_file(&temporary);
-                match &self.old {
+                let rewritten = match &self.old {
                     Some(old) => rewrite(old, write),
                     None => Err(error),
-                }
+                };
+                rewritten.map_err(failed(Step::Write))
             }
         }
     }
@@ -81,6 +115,14 @@ impl Replacing {
         new.sync_all()?;
         std::fs::rename(temporary, &self.target)
     }
+}
+
+/// Waits for the lock. False: while this one waited, another has put a new file there.
+fn lock_in_place(file: &File, path: &Path) -> io::Result<bool> {
+    file.lock()?;
+    let is_there = std::fs::metadata(path).ok().map(|now| (now.dev(), now.ino()));
+    let opened = file.metadata()?;
+    Ok(is_there == Some((opened.dev(), opened.ino())))
 }
 
 /// Gives the new file the old one's owner and mode.

@@ -236,7 +236,12 @@ fn load_file<R: ReadRules>(path: &Path, context: &OpenContext) -> Result<Loaded,
         Ok((text, metadata))
     };
     let (text, metadata) = read().map_err(|error: std::io::Error| {
-        LoadError::Unusable(format!("open {name}: {}", error_text(&error)))
+        let why = error_text(&error);
+        LoadError::Unusable(match error.kind() {
+            // Postfix: a pattern table that is a directory is empty; here nothing depends on such a slip.
+            std::io::ErrorKind::IsADirectory => format!("{} map {name}: read error: {why}", R::KIND),
+            _ => format!("open {name}: {why}"),
+        })
     })?;
     Ok(Loaded {
         content: R::read(&name, &text, context),

@@ -36,8 +36,14 @@ pub(crate) fn open(text: &str, context: &OpenContext) -> Result<Arc<dyn Table>, 
     let endpoint = match server.split_once(':') {
         Some(("inet", address)) => Endpoint::inet(address),
         Some(("unix", path)) => Endpoint::Unix(path.to_owned()),
+        Some((transport, _)) if !transport.is_empty() => {
+            return Err(OpenError::Unusable(format!(
+                "invalid transport name: {transport} in service: {server}"
+            )));
+        }
         _ => {
-            return Err(OpenError::Unusable(format!("invalid transport name in socketmap server: {server}")));
+            let text = format!("need service transport:endpoint instead of \"{server}\"");
+            return Err(OpenError::Unusable(text));
         }
     };
     // Messages name the server without its kind.

@@ -23,7 +23,8 @@ pub(crate) fn open(path: &str, context: &OpenContext) -> Result<Arc<dyn Table>, 
 
 fn load_texthash(path: &Path, context: &OpenContext) -> Result<Loaded, LoadError> {
     let (text, metadata) = read(path, context).map_err(|error| {
-        LoadError::Unusable(format!("open database {}: {}", path.display(), error_text(&error)))
+        let doing = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open database" };
+        LoadError::Unusable(format!("{doing} {}: {}", path.display(), error_text(&error)))
     })?;
     let shown = path.display().to_string();
     let memory = parse(Entries::new(&shown, &text, context.smtputf8_enable, For::Texthash), &shown, context)

@@ -39,6 +39,9 @@ impl Building<'_> {
         self.become_owner(&source)?;
         let context = self.command.context();
         let utf8 = context.smtputf8_enable;
+        if source.metadata.is_dir() {
+            self.command.program.hint(&format!("{} is a directory", self.path));
+        }
         let mut editor =
             Editor::open(self.kind, self.path, mode, &context).map_err(|error| self.command.fatal(error))?;
         let text = source.read()?;
@@ -154,10 +157,13 @@ struct Source {
 impl Source {
     fn read(&mut self) -> Result<Vec<u8>, Fatal> {
         let mut text = Vec::new();
-        self.file
-            .read_to_end(&mut text)
-            .map_err(|error| Fatal::new(format!("read {}: {}", self.name, reason(&error))))?;
-        Ok(text)
+        match self.file.read_to_end(&mut text) {
+            // Postfix: a directory is an empty source.
+            Err(error) if error.kind() != io::ErrorKind::IsADirectory => {
+                Err(Fatal::new(format!("read {}: {}", self.name, reason(&error))))
+            }
+            _ => Ok(text),
+        }
     }
 }
 
@@ -176,12 +182,13 @@ pub(super) fn delete(command: &Command, key: &[u8]) -> Run {
 }
 
 fn delete_many(command: &Command) -> Run {
-    let mut editors = command
-        .options
-        .tables
-        .iter()
-        .map(|spec| open_for_deletion(command, spec))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut editors = Vec::new();
+    for (n, spec) in command.options.tables.iter().enumerate() {
+        // One that is named twice is locked once.
+        if !command.options.tables[..n].contains(spec) {
+            editors.push(open_for_deletion(command, spec)?);
+        }
+    }
     let mut is_found = false;
     for key in io::stdin().lock().split(b'\n') {
         let key = key.map_err(|error| Fatal::new(format!("read stdin: {}", reason(&error))))?;

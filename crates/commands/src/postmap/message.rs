@@ -19,6 +19,8 @@ pub(super) struct Reader {
     body: bool,
     mime: bool,
     place: Place,
+    /// No header block has ended yet.
+    is_primary: bool,
     /// The header so far.
     header: Vec<u8>,
     /// What the headers of this part said.
@@ -50,6 +52,7 @@ impl Reader {
             body,
             mime,
             place: Place::Headers,
+            is_primary: true,
             header: Vec::new(),
             content: Content::Other,
             boundaries: Vec::new(),
@@ -85,16 +88,20 @@ impl Reader {
             return Ok(false);
         }
         self.end_header(sink)?;
-        if is_header(line) {
-            self.header.extend_from_slice(line);
+        if let Some((name, value)) = split_header(line) {
+            self.header = [name, b":", value].concat();
             return Ok(false);
         }
-        self.end_headers();
+        let is_primary = std::mem::replace(&mut self.is_primary, false);
+        self.end_headers(line.is_empty());
         // Neither body nor parts are wanted.
         if !self.body && !self.mime {
             return Ok(true);
         }
-        // Postfix: the empty line between them counts as the body's.
+        // Postfix: the empty line between them counts as the body's, and stands there even if it is missing.
+        if is_primary && !line.is_empty() {
+            self.body_line(b"", sink)?;
+        }
         self.body_line(line, sink)?;
         Ok(false)
     }
@@ -116,13 +123,14 @@ impl Reader {
         if self.headers { sink(&header) } else { Ok(()) }
     }
 
-    fn end_headers(&mut self) {
+    /// The headers of a message within the message come only behind an empty line.
+    fn end_headers(&mut self, is_empty_line: bool) {
         self.place = Place::Body;
         match std::mem::take(&mut self.content) {
             Content::Multipart(boundary) if self.boundaries.len() < NESTING_LIMIT => {
                 self.boundaries.push(boundary);
             }
-            Content::Message => self.place = Place::Headers,
+            Content::Message if is_empty_line => self.place = Place::Headers,
             _ => {}
         }
     }
@@ -145,13 +153,13 @@ impl Reader {
     }
 }
 
-/// Whether a header begins here: a name of printable characters, and a colon.
-fn is_header(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|&octet| octet == b':') else {
-        return false;
-    };
+/// What is on either side of the colon, if a header begins here: a name of printable characters, and a colon. Blanks before
+/// the colon go.
+fn split_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|&octet| octet == b':')?;
     let name = line[..colon].trim_ascii_end();
-    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then(|| (name, &line[colon + 1..]))
 }
 
 fn strip_name<'a>(header: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -233,5 +241,25 @@ end";
         let lines = ["", "preamble", "--b", "", "text: x", "--b", "", "", "inner body", "--b--", "end"];
         assert_eq!(keys(false, true, true), lines);
         assert!(keys(false, true, false).contains(&"Subject: inner".to_owned()));
+    }
+
+    #[test]
+    fn a_body_without_an_empty_line() {
+        for (message, expect) in [
+            ("a : b\nno header\nc: d", ["a: b", "", "no header", "c: d"].as_slice()),
+            (" folded\na: b", &["", " folded", "a: b"]),
+        ] {
+            let mut keys = Vec::new();
+            let mut reader = Reader::new(true, true, false);
+            let mut sink = |key: &[u8]| {
+                keys.push(String::from_utf8_lossy(key).into_owned());
+                Ok(())
+            };
+            for line in message.split('\n') {
+                reader.line(line.as_bytes(), &mut sink).unwrap();
+            }
+            reader.end(&mut sink).unwrap();
+            assert_eq!(keys, expect, "{message:?}");
+        }
     }
 }

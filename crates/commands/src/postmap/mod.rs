@@ -8,6 +8,7 @@ mod query;
 use crate::getopt;
 use crate::instance::Instance;
 use crate::program::{Fatal, Program, Run};
+use nix::sys::stat::{Mode, umask};
 use params::{View, p};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,6 +64,8 @@ fn execute(program: &Program, options: &Options, settings: &Settings) -> Run {
     if options.tables.is_empty() && !matches!(options.action, Action::List) {
         return Err(usage(program, options.format));
     }
+    // Postfix: what the files are open to does not depend on who runs the command.
+    umask(Mode::from_bits_truncate(0o022));
     let command = Command { program, options, settings, said: Arc::default() };
     let result = match &options.action {
         Action::Build => build::build(&command),

@@ -13,7 +13,7 @@ pub(super) fn query(command: &Command, key: &[u8]) -> Run {
     }
     for spec in &command.options.tables {
         let table = open(command, spec)?;
-        if let Some(value) = get(command, table.as_ref(), key)? {
+        if let Some(value) = get(command, table.as_ref(), table.name(), key)? {
             print(&[&value, b"\n"])?;
             return Ok(0);
         }
@@ -63,13 +63,14 @@ const BUFFER_BYTES: usize = 4096;
 
 impl Tables<'_> {
     fn find(&mut self, line: &[u8]) -> Result<(), Fatal> {
-        let key = line.split(|&octet| octet == 0).next().unwrap_or_default();
+        let key = before_nul(line);
         for (n, spec) in self.command.options.tables.iter().enumerate() {
             let table = match &self.open[n] {
                 Some(table) => Arc::clone(table),
                 None => Arc::clone(self.open[n].insert(open(self.command, spec)?)),
             };
-            if let Some(value) = get(self.command, table.as_ref(), key)? {
+            let name = tables::label(table.name());
+            if let Some(value) = get(self.command, table.as_ref(), &name, key)? {
                 self.out.extend_from_slice(&pair(self.command, key, &value));
                 self.is_found = true;
                 break;
@@ -91,7 +92,7 @@ pub(super) fn list(command: &Command) -> Run {
         return Err(Fatal::new("can't sequence maps via the proxy service"));
     }
     let table = open(command, spec)?;
-    let name = &tables::label(table.name());
+    let name = table.name();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut printed = Ok(());
     let listed = table.visit(&mut |key, value| {
@@ -105,7 +106,10 @@ pub(super) fn list(command: &Command) -> Run {
         }
     });
     match listed {
-        None => return Err(command.fatal(format!("table {name}: sequence operation is not supported"))),
+        None => {
+            let label = tables::label(name);
+            return Err(command.fatal(format!("table {label}: sequence operation is not supported")));
+        }
         Some(Err(later)) => return Err(refuse(command, name, "sequence", &later)),
         Some(Ok(())) => {}
     }
@@ -125,15 +129,16 @@ fn open(command: &Command, spec: &str) -> Result<Arc<dyn Table>, Fatal> {
     table.map_err(|error| Fatal::new(error.to_string()))
 }
 
-fn get(command: &Command, table: &dyn Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fatal> {
+/// `name` is what complaints about the value call the table: Postfix has the database file's suffix in some of them.
+fn get(command: &Command, table: &dyn Table, name: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Fatal> {
     let found = tables::get_now(table, key);
     command.say_all();
     match found {
         Ok(value) => {
             if value.as_ref().is_some_and(|value| value.is_empty()) {
-                warn_of_empty(command, table.name(), key);
+                warn_of_empty(command, name, key);
             }
-            Ok(value.map(Vec::from))
+            Ok(value.map(|value| before_nul(&value).to_vec()))
         }
         Err(later) => Err(refuse(command, table.name(), "query", &later)),
     }
@@ -169,7 +174,12 @@ fn pair(command: &Command, key: &[u8], value: &[u8]) -> Vec<u8> {
         SourceFormat::Table => b"\t",
         SourceFormat::Aliases => b":\t",
     };
-    [key, between, value, b"\n"].concat()
+    [key, between, before_nul(value), b"\n"].concat()
+}
+
+/// Postfix prints C's strings: the content of a file (-F) may have a NUL in it.
+fn before_nul(text: &[u8]) -> &[u8] {
+    text.split(|&octet| octet == 0).next().unwrap_or_default()
 }
 
 fn print(parts: &[&[u8]]) -> Result<(), Fatal> {

@@ -5,13 +5,13 @@ use logger::Logger;
 use mail::keys::Parents;
 use maillog::Level;
 use params::{Diagnostic, View, p};
-use route::{Maps, NameList};
+use route::NameList;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tables::{OpenContext, Severity, SourceFormat, Table};
+use tables::{Maps, OpenContext, Severity, SourceFormat, Table};
 
 /// Builds what is in force after a start or a reload, from one reading of the files. Tables that several parameters name are
 /// opened once.

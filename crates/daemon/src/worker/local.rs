@@ -17,12 +17,12 @@ use mail::{Envelope, Origin, QueueId};
 use params::service::Local;
 use params::{Service, p};
 use qmgr::Agent;
-use route::{Maps, Router};
+use route::Router;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use tables::SourceFormat;
+use tables::{Maps, SourceFormat};
 
 /// What all local services share.
 pub(super) struct Shared<'a> {

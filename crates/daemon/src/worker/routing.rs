@@ -143,7 +143,7 @@ fn verify_routes(build: &mut Build, routing: &Routing) -> Routes {
 }
 
 /// `local_recipient_maps`, in which `$alias_maps` usually are: those are read as aliases where only their source is there.
-fn local_recipient_maps(build: &mut Build, routing: &Routing) -> route::Maps {
+fn local_recipient_maps(build: &mut Build, routing: &Routing) -> tables::Maps {
     let is_alias = |spec: &String| routing.alias_maps.contains(spec);
     let (aliases, others): (Vec<String>, Vec<String>) =
         routing.local_recipient_maps.iter().cloned().partition(is_alias);
@@ -151,7 +151,7 @@ fn local_recipient_maps(build: &mut Build, routing: &Routing) -> route::Maps {
     others.followed_by(build.alias_maps(&aliases))
 }
 
-fn maps_of<P>(build: &mut Build, parameter: P, name: &'static str) -> route::Maps
+fn maps_of<P>(build: &mut Build, parameter: P, name: &'static str) -> tables::Maps
 where
     P: params::Param,
     P::Kind: params::value::Kind<Value = Vec<String>>,

@@ -4,9 +4,8 @@ use super::course::Origin;
 use mail::keys::Extensions;
 use params::service::Local;
 use params::{Diagnostic, Service, View, p};
-use route::Maps;
 use std::sync::Arc;
-use tables::Table;
+use tables::{Maps, Table};
 
 /// local(8)'s parameters, for one service of master.cf.
 #[derive(Clone, Debug)]

@@ -10,14 +10,14 @@ use logger::Target;
 use mail::{Address, DsnStatus, Envelope, Fate, Notify, Outcome, QueueId, Recipient};
 use params::{Config, MainCf, MasterCf, View};
 use qmgr::{Expanded, JobRecipient, Member, Purpose, Report, Reporter, Reuse};
-use route::{Maps, NameList};
+use route::NameList;
 use spool::{Content, Stored};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use tables::OpenContext;
+use tables::{Maps, OpenContext};
 
 const SERVICE: &str = "local unix - n n - - local\n";
 

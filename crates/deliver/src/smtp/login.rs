@@ -4,14 +4,14 @@ use crate::oauth2::Tokens;
 use mail::Address;
 use mail::keys::{Extensions, Search};
 use net::tls::TlsSummary;
-use route::{Maps, NameList};
+use route::NameList;
 use smtp::Secret;
 use smtp::client::{Failure, Scope};
 use smtp::sasl::{Credentials, SecurityOptions};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tables::TryLater;
+use tables::{Maps, TryLater};
 
 /// How to log in (`smtp_sasl_auth_enable`).
 pub struct Logins {

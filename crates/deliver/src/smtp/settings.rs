@@ -7,11 +7,12 @@ use logger::Logger;
 use mail::Time;
 use net::idle::IdleLimits;
 use net::{Nexthop, Protocol, Services};
-use route::{Maps, NameList};
+use route::NameList;
 use smtp::Keywords;
 use smtp::client::VerifyTarget;
 use std::sync::Arc;
 use std::time::Duration;
+use tables::Maps;
 
 /// Parameters of the agent; those of lmtp(8) begin with `lmtp_` in place of `smtp_`.
 pub struct Settings {

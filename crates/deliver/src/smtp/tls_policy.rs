@@ -3,9 +3,8 @@
 
 use super::tls::Level;
 use net::tls::{ClientLevel, parse_fingerprint};
-use route::Maps;
 use std::path::PathBuf;
-use tables::TryLater;
+use tables::{Maps, TryLater};
 
 /// Where levels by destination stand.
 #[derive(Default)]

@@ -4,12 +4,12 @@ use super::*;
 use mail::keys::Extensions;
 use mail::{Client, Notify, Origin};
 use route::settings::MasqueradeDomain;
-use route::{Classes, Maps, NameList};
+use route::{Classes, NameList};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Poll, Waker};
-use tables::OpenContext;
+use tables::{Maps, OpenContext};
 
 /// One message: what was sent, under which parameters, and what lay in Postfix's queue then.
 #[derive(Default, Debug)]

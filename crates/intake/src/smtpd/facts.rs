@@ -45,7 +45,7 @@ impl Facts for World<'_> {
             }
         };
         found.map_err(|later| {
-            self.log.warning(format_args!("{later}"));
+            later.0.lines().for_each(|line| self.log.warning(format_args!("{line}")));
             Failed::TryLater
         })
     }

@@ -22,14 +22,13 @@ use mail::{Address, Time};
 use net::listen::Accepted;
 use net::{InetProtocols, Resolver};
 use policy::{Restrictions, Verified};
-use route::Maps;
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Config, Keywords};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tables::Table;
+use tables::{Maps, Table};
 
 /// One smtpd line of master.cf, with everything that its sessions need.
 pub struct Service {

@@ -49,6 +49,12 @@ impl Buckets {
     }
 }
 
+/// The order of keys on a page: the library's, in which a longer key comes before one that it begins with.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let shared = one.len().min(other.len());
+    one[..shared].cmp(&other[..shared]).then(other.len().cmp(&one.len()))
+}
+
 /// Berkeley DB's default hash since version 5: Fowler, Noll and Vo's, begun at 0.
 pub(super) fn hash(key: &[u8]) -> u32 {
     key.iter().fold(0, |hash: u32, &octet| hash.wrapping_mul(16_777_619) ^ u32::from(octet))
@@ -162,7 +168,7 @@ impl<'s, 'a> HashPage<'s, 'a> {
         let (mut low, mut high) = (0, self.pairs);
         while low < high {
             let middle = (low + high) / 2;
-            match key.cmp(&self.key(2 * middle)?) {
+            match order(key, &self.key(2 * middle)?) {
                 Ordering::Equal => return Ok(Ok(2 * middle)),
                 Ordering::Less => high = middle,
                 Ordering::Greater => low = middle + 1,

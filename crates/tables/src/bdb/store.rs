@@ -5,7 +5,7 @@ use super::DbError;
 use super::page::{HEADER, NO_PAGE, Page, PageMut, kind};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 pub(super) struct Store {
@@ -24,7 +24,11 @@ enum Source {
 impl Store {
     /// Pages of a size that is not known yet: the metadata page is within the first 512 octets.
     pub(super) fn read(file: File, memory_limit_bytes: u64) -> Result<Store, DbError> {
-        let length = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from_raw_os_error(nix::libc::EISDIR).into());
+        }
+        let length = metadata.len();
         let source = if length <= memory_limit_bytes {
             let mut bytes = Vec::with_capacity(length as usize);
             (&file).take(length).read_to_end(&mut bytes)?;

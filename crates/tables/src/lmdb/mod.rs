@@ -76,6 +76,10 @@ impl std::fmt::Display for LmdbError {
     }
 }
 
+/// What the library says of a key that is empty or, where it is to be stored, too long.
+pub(crate) const BAD_KEY_SIZE: &str =
+    "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size";
+
 pub(crate) fn open(path: &str, context: &OpenContext) -> Result<Arc<dyn Table>, OpenError> {
     let (source, database) = (PathBuf::from(path), PathBuf::from(format!("{path}.lmdb")));
     let mut paths = vec![database.clone()];
@@ -105,9 +109,13 @@ fn load_file(source: &Path, database: &Path, context: &OpenContext) -> Result<Lo
         Err(error) => return Err(unusable(&error)),
     };
     db_table::warn_if_older(database, source, &metadata, context);
-    let terminators = AtomicTerminators::new(context.terminators);
+    let content = LmdbContent {
+        lmdb,
+        name: format!("lmdb:{}", source.display()),
+        terminators: AtomicTerminators::new(context.terminators),
+    };
     Ok(Loaded {
-        content: Box::new(LmdbContent { lmdb, path: database.to_owned(), terminators }),
+        content: Box::new(content),
         stamp: Some(Stamp::new(0, &metadata)),
         owner: Owner::of(metadata.uid()),
     })
@@ -115,19 +123,23 @@ fn load_file(source: &Path, database: &Path, context: &OpenContext) -> Result<Lo
 
 struct LmdbContent {
     lmdb: Lmdb,
-    path: PathBuf,
+    /// With its type, as messages have it.
+    name: String,
     terminators: AtomicTerminators,
 }
 
 impl LmdbContent {
-    fn error_reading(&self, error: &LmdbError) -> String {
-        format!("error reading {}: {error}", self.path.display())
+    fn error_reading(&self, error: impl std::fmt::Display) -> String {
+        format!("error reading {}: {error}", self.name)
     }
 }
 
 impl Content for LmdbContent {
     fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
-        let find = |key: &[u8]| self.lmdb.find(key).map_err(|error| self.error_reading(&error));
+        let find = |key: &[u8]| match key {
+            b"" => Err(self.error_reading(BAD_KEY_SIZE)),
+            key => self.lmdb.find(key).map_err(|error| self.error_reading(error)),
+        };
         let found = self.terminators.find(key, find).map_err(FindError::Unreadable)?;
         Ok(found.map(|mut value| {
             value.truncate(before_nul(&value).len());
@@ -137,7 +149,7 @@ impl Content for LmdbContent {
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), String>> {
         let mut visit_pair = |key: &[u8], value: &[u8]| visit(before_nul(key), before_nul(value));
-        Some(self.lmdb.visit(&mut visit_pair).map_err(|error| self.error_reading(&error)))
+        Some(self.lmdb.visit(&mut visit_pair).map_err(|error| self.error_reading(error)))
     }
 }
 
