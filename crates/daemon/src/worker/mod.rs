@@ -7,6 +7,7 @@ mod queue;
 mod routing;
 mod sandbox;
 mod smtp;
+mod smtp_content;
 mod smtpd;
 mod smtpd_sasl;
 mod smtpd_tls;

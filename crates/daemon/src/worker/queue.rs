@@ -55,9 +55,9 @@ fn transports(build: &mut Build, shared: &Shared<'_>) -> HashMap<String, Transpo
             "local" => Some(build.for_service(line, |build| local::local_agent(build, line, shared))),
             "virtual" => Some(build.for_service(line, |build| local::virtual_agent(build, line, parts))),
             "pipe" => Some(build.for_service(line, |build| local::pipe_agent(build, line, parts))),
-            "smtp" | "lmtp" => {
-                Some(Arc::new(build.for_service(line, |build| smtp::agent(build, line, parts))))
-            }
+            "smtp" | "lmtp" => Some(Arc::new(
+                build.for_service(line, |build| smtp::agent(build, line, shared.router, parts)),
+            )),
             _ => None,
         };
         if let Some(agent) = agent {

@@ -3,7 +3,9 @@
 use super::build::Build;
 use super::clock;
 use super::snapshot::Parts;
-use deliver::smtp::{Caching, EhloKeywords, Logins, SaslOptions, Settings, SmtpAgent, Timeouts, Tls};
+use deliver::smtp::{
+    Caching, EhloKeywords, Logins, Rewriting, SaslOptions, Settings, SmtpAgent, Timeouts, Tls,
+};
 use mail::keys::Extensions;
 use net::dial::{Dialer, sole_address};
 use net::idle::IdleLimits;
@@ -15,6 +17,7 @@ use net::tls::{
 use net::{InetProtocols, Nexthop, Protocol, Services, parse_known_tcp_ports};
 use params::p;
 use params::service::{Smtp, SmtpTls};
+use route::Router;
 use smtp::Keywords;
 use smtp::client::VerifyTarget;
 use smtp::sasl::SecurityOptions;
@@ -27,16 +30,23 @@ use std::time::Duration;
 const IDLE_CONNECTIONS: usize = 500;
 
 /// The agent of a line of master.cf; the build has its parameters.
-pub(super) fn agent(build: &mut Build, line: &params::Service, parts: &Parts) -> SmtpAgent {
+pub(super) fn agent(build: &mut Build, line: &params::Service, router: &Router, parts: &Parts) -> SmtpAgent {
     let protocol = if line.program() == "lmtp" { Protocol::Lmtp } else { Protocol::Smtp };
     let s: Smtp = build.load();
     let own_addresses = super::routing::own_addresses(build);
     let locator = Locator::new(parts.resolver.clone(), locator_settings(build, &s, protocol, &own_addresses));
     let dialer = dialer(build, &s, &own_addresses);
-    SmtpAgent::new(settings(build, s, protocol, line), locator, dialer)
+    let rewriting = super::smtp_content::rewriting(build, &s, protocol, router);
+    SmtpAgent::new(settings(build, s, protocol, line, rewriting), locator, dialer)
 }
 
-fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Service) -> Settings {
+fn settings(
+    build: &mut Build,
+    s: Smtp,
+    protocol: Protocol,
+    line: &params::Service,
+    rewriting: Rewriting,
+) -> Settings {
     let services = services(build);
     let fallback_relay = s
         .smtp_fallback_relay
@@ -67,6 +77,7 @@ fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Servi
         conversation: Arc::new(conversation(&s)),
         timeouts: Arc::new(timeouts(&s)),
         address_verify_target: verify_target(build, &s.smtp_address_verify_target),
+        rewriting,
         discard_ehlo_keywords: EhloKeywords {
             keywords,
             by_address: build

@@ -6,6 +6,7 @@
 mod connections;
 mod delivery;
 mod login;
+mod outbound;
 mod recipients;
 mod session;
 mod settings;
@@ -13,6 +14,7 @@ mod tls;
 mod wire;
 
 pub use login::{Logins, SaslOptions};
+pub use outbound::Rewriting;
 pub use settings::{Caching, EhloKeywords, Settings};
 pub use tls::{Level, Tls};
 pub use wire::Timeouts;

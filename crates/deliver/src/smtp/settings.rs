@@ -1,6 +1,7 @@
 //! What a line of master.cf for smtp(8) or lmtp(8) is set to.
 
 use super::login::Logins;
+use super::outbound::Rewriting;
 use super::tls::Tls;
 use super::wire::Timeouts;
 use logger::Logger;
@@ -36,6 +37,7 @@ pub struct Settings {
     pub conversation: Arc<smtp::client::Settings>,
     pub timeouts: Arc<Timeouts>,
     pub address_verify_target: VerifyTarget,
+    pub rewriting: Rewriting,
     pub discard_ehlo_keywords: EhloKeywords,
     /// `smtp_pix_workarounds` has `disable_esmtp`.
     pub disables_esmtp_behind_pix: bool,

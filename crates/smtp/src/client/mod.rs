@@ -20,7 +20,7 @@ pub use login::Login;
 pub use notice::ClientNotice;
 pub use reply::{Endless, Oddity, ReplyFilter, ReplyReader, ServerReply};
 pub use stage::Stage;
-pub use transaction::{Content, Report, VerifyTarget};
+pub use transaction::{Content, Report, Unsendable, VerifyTarget};
 
 use crate::keywords::Keywords;
 use bytes::BytesMut;
