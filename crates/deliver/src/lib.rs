@@ -11,6 +11,7 @@ pub mod pipe;
 pub mod process;
 mod reports;
 pub mod smtp;
+pub mod status_filter;
 mod transports;
 pub mod verdicts;
 pub mod virtual_mailboxes;

@@ -2,7 +2,7 @@
 
 use crate::cleanup::{self, Cleanup, Finished, Incoming, Note, Trouble};
 use logger::Logger;
-use mail::{DsnStatus, Envelope, QueueId, Reply};
+use mail::{DsnStatus, Envelope, QueueId, Reply, Ret};
 use maillog::MessageId;
 use spool::{Draft, Spool, SpoolError};
 use std::sync::Arc;
@@ -125,6 +125,9 @@ impl Entry {
 fn return_to_sender(envelope: &mut Envelope, trouble: &Trouble) {
     let (status, text) = trouble.bounce();
     envelope.content_filter = Some(format!("error:{status} {text}"));
+    if trouble.returns_headers_only() {
+        envelope.ret = Some(Ret::Headers);
+    }
 }
 
 async fn commit(spool: &dyn Spool, draft: Draft, envelope: Envelope) -> Result<(), NotQueued> {

@@ -71,6 +71,8 @@ fn settings() -> Settings {
         balance_inet_protocols: true,
         ignore_mx_lookup_error: false,
         defer_if_no_mx_address_found: false,
+        cname_overrides_servername: false,
+        reply_filter: None,
         own_addresses: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
     }
 }

@@ -15,7 +15,8 @@ use net::mx::{self, NoServers};
 use net::{Destination, Nexthop, Protocol};
 use qmgr::{Job, Purpose, Reuse, Success, Verdict};
 use smtp::client::{
-    Client, ClientAttributes, Failure, LoopDetection, Message, Rcpt, Scope, Server, original_recipient,
+    Client, ClientAttributes, Failure, LoopDetection, Message, PixWorkarounds, Rcpt, Scope, Server,
+    original_recipient,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -308,7 +309,7 @@ impl<'a> Delivery<'a> {
         tour: &mut Tour,
         is_last: bool,
     ) -> End {
-        let line = Line { stream, timeouts: self.agent.settings.timeouts.clone(), tls: None };
+        let line = Line::new(stream, self.agent.settings.timeouts.clone());
         let approach = Approach { agent: self.agent, job: self.job, target };
         match approach.prepare(line).await {
             Ok(client) => {
@@ -445,10 +446,29 @@ impl<'a> Delivery<'a> {
             name_and_address,
             port: server.port,
             smtp_discard_ehlo_keywords: self.overlooked(&address).await,
-            disables_esmtp_behind_pix: self.agent.settings.disables_esmtp_behind_pix,
+            smtp_pix_workarounds: self.pix_workarounds(&address).await,
             loop_detection: detects_loops.then_some(LoopDetection { nexthop, is_best_mx }),
             address,
         }
+    }
+
+    /// What is done if the server at an address is behind a PIX.
+    async fn pix_workarounds(&self, address: &str) -> PixWorkarounds {
+        let pix = &self.agent.settings.pix;
+        let mut workarounds = match pix.by_address.get(address.as_bytes(), true).await {
+            Ok(Some(words)) => {
+                let words = String::from_utf8_lossy(&words);
+                let (workarounds, unknown) = PixWorkarounds::parse(&words);
+                let parameter = pix.by_address.parameter();
+                let warn = |word| format!("unknown {parameter} value \"{word}\" in \"{words}\"");
+                self.warn(&unknown.into_iter().map(warn).collect::<Vec<_>>());
+                workarounds
+            }
+            Ok(None) | Err(_) => pix.workarounds,
+        };
+        let age = (self.agent.settings.now)().since(self.job.message.envelope.arrival);
+        workarounds.delay_dotcrlf &= age >= pix.threshold_time;
+        workarounds
     }
 
     /// The keywords to overlook in the reply of the server at an address.

@@ -15,7 +15,7 @@ mod wire;
 
 pub use login::{Logins, SaslOptions};
 pub use outbound::Rewriting;
-pub use settings::{Caching, EhloKeywords, Settings};
+pub use settings::{Caching, EhloKeywords, Pix, Settings};
 pub use tls::{Level, Tls};
 pub use wire::Timeouts;
 

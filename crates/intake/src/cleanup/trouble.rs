@@ -45,7 +45,7 @@ impl Trouble {
 
     /// Whether a report returns only the header of the message.
     pub fn returns_headers_only(&self) -> bool {
-        *self == Trouble::TooBig
+        matches!(self, Trouble::TooBig | Trouble::Rejected(_))
     }
 
     /// Whether the rest of the message is not even looked at.

@@ -280,6 +280,14 @@ impl<W: Wire> Client<W> {
         if encoder.has_folded() {
             self.note(ClientNotice::BrokenLine { limit: self.settings.smtp_line_length_limit });
         }
+        if self.pix_workarounds.delay_dotcrlf {
+            encoder.end_last_line(&mut wire);
+            self.send_piece(&mut wire).await?;
+            if let Err(lost) = self.wire.flush(Stage::Content).await {
+                return Err(self.lost_in_content(lost).await);
+            }
+            self.wire.pause().await;
+        }
         encoder.finish(&mut wire);
         self.send_piece(&mut wire).await
     }
