@@ -37,9 +37,3 @@ impl Chunks {
         chunk
     }
 }
-
-impl smtp::client::Content for Chunks {
-    async fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        self.next().await
-    }
-}

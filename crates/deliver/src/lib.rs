@@ -13,6 +13,7 @@ pub mod pipe;
 pub mod process;
 mod reports;
 pub mod smtp;
+pub mod status_filter;
 #[cfg(test)]
 mod testing;
 pub mod tlsrpt;

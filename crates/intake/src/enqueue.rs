@@ -2,7 +2,7 @@
 
 use crate::cleanup::{self, Cleanup, Finished, Incoming, Note, Trouble};
 use logger::Logger;
-use mail::{DsnStatus, Envelope, QueueId, Reply};
+use mail::{DsnStatus, Envelope, QueueId, Reply, Ret};
 use maillog::MessageId;
 use spool::{Draft, Spool, SpoolError};
 use std::sync::Arc;
@@ -93,11 +93,17 @@ impl Entry {
     /// Ends the message. When this is `Ok` it is on stable storage.
     pub async fn finish(mut self) -> Result<QueueId, NotQueued> {
         let id = self.draft.id();
-        let Finished { made, mut envelope, trouble, notes, .. } = self.cleanup.finish().await;
+        let Finished { made, mut envelope, trouble, notes, discard, hold, .. } = self.cleanup.finish().await;
         note(&self.log, id, &notes);
+        if discard {
+            return Ok(id);
+        }
+        if hold {
+            self.draft.hold();
+        }
         match trouble {
             Some(trouble) if self.bounces && !trouble.is_temporary() => {
-                return_to_sender(&mut envelope, trouble)
+                return_to_sender(&mut envelope, &trouble)
             }
             Some(trouble) => return Err(NotQueued::Trouble(trouble)),
             None => {}
@@ -116,9 +122,12 @@ impl Entry {
 }
 
 /// Has the error transport return the message: there is no client that could be told.
-fn return_to_sender(envelope: &mut Envelope, trouble: Trouble) {
+fn return_to_sender(envelope: &mut Envelope, trouble: &Trouble) {
     let (status, text) = trouble.bounce();
     envelope.content_filter = Some(format!("error:{status} {text}"));
+    if trouble.returns_headers_only() {
+        envelope.ret = Some(Ret::Headers);
+    }
 }
 
 async fn commit(spool: &dyn Spool, draft: Draft, envelope: Envelope) -> Result<(), NotQueued> {
@@ -129,6 +138,7 @@ fn note(log: &Logger, id: QueueId, notes: &[Note]) {
     for note in notes {
         match note {
             Note::MessageId { resent, value } => log.event(&MessageId { id, resent: *resent, value }),
+            Note::Info(text) => log.info(format_args!("{id}: {text}")),
             Note::Warning(text) => log.warning(format_args!("{id}: {text}")),
             Note::Misconfigured(text) => log.warning(format_args!("{text}")),
         }

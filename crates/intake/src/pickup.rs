@@ -3,7 +3,7 @@
 //! A letter is removed once its message is durable in the spool. What cannot be taken now stays; what can never be taken is
 //! moved to `corrupt`, for a human to look at.
 
-use crate::cleanup::{Incoming, Options, Received};
+use crate::cleanup::{Incoming, Options, Received, Trouble};
 use crate::enqueue::{Context, Entry, NotQueued};
 use logger::Logger;
 use mail::{Address, Client, Envelope, Origin, QueueId, Time};
@@ -28,6 +28,8 @@ pub struct Pickup {
     pub log: Logger,
     /// `content_filter`, unless `receive_override_options` or this service's own setting says otherwise; empty: none.
     pub content_filter: String,
+    /// [`Options::LOCAL`], but for what `receive_override_options` leaves out.
+    pub options: Options,
     pub now: fn() -> Time,
     /// Postfix's Date: for a moment.
     pub date: fn(Time) -> String,
@@ -76,6 +78,8 @@ impl Pickup {
                 self.log.warning(format_args!("maildrop/{name}: {e}"))
             }
             Err(NotTaken::Letter(e)) => self.set_aside(name, &e),
+            // The log has said why.
+            Err(NotTaken::Queue(NotQueued::Trouble(Trouble::Deferred(_)))) => {}
             Err(NotTaken::Queue(why)) if why.is_temporary() => {
                 self.log.warning(format_args!("maildrop/{name}: {why}: will be tried again"));
             }
@@ -140,7 +144,7 @@ impl Pickup {
             prepend: Vec::new(),
             full_name: submission.full_name.map(|name| name.to_vec()),
             envelope,
-            options: Options::LOCAL,
+            options: self.options,
         }
     }
 }

@@ -89,11 +89,18 @@ pub enum Failure {
     InvalidData,
     /// A CNAME chain without end.
     AliasLoop,
+    /// There are records, and a filter left none of them (`smtp_dns_reply_filter`).
+    Filtered,
+    /// A filter could not be asked, or answered something that makes no sense.
+    BadFilter,
 }
 
 impl Failure {
     /// Whether the same question may get an answer later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed)
+        matches!(
+            self,
+            Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed | Failure::BadFilter
+        )
     }
 }

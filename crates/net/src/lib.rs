@@ -15,6 +15,7 @@ pub mod listen;
 pub mod mx;
 mod nexthop;
 mod random;
+mod record_filter;
 pub mod resolver;
 mod services;
 mod stream;

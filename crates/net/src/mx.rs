@@ -1,5 +1,7 @@
 //! Where mail for a next hop goes: the addresses to try, in order (RFC 5321 5.1), or why there are none.
 
+pub use crate::record_filter::{BadFilter, RecordFilter};
+
 use crate::resolver::{Lookup, NativeError, Options, kind_name};
 use crate::{InetProtocols, Nexthop, Protocol, Resolver};
 use mail::DsnStatus;
@@ -40,6 +42,10 @@ pub struct Settings {
     pub dnssec_behind_insecure_mx: bool,
     /// `smtp_defer_if_no_mx_address_found`.
     pub defer_if_no_mx_address_found: bool,
+    /// `smtp_cname_overrides_servername`: a host is known by the end of its alias.
+    pub cname_overrides_servername: bool,
+    /// `smtp_dns_reply_filter`
+    pub reply_filter: Option<RecordFilter>,
     /// Addresses on which this system receives mail: `inet_interfaces` and `proxy_interfaces`, spelled out.
     pub own_addresses: Vec<IpAddr>,
 }
@@ -130,6 +136,7 @@ enum Class {
     Fail,
     Invalid,
     Retry,
+    Policy,
     Found,
 }
 
@@ -176,7 +183,7 @@ impl Task<'_> {
     async fn by_domain(mut self) -> Result<Servers, NoServers> {
         let dnssec = self.settings().dns_support == DnsSupport::Dnssec;
         let options = Options { dnssec, ..Options::default() };
-        let lookup = lookup(&self.locator.resolver.with(options), &self.host, Kind::Mx).await;
+        let lookup = self.lookup(&self.locator.resolver.with(options), &self.host, Kind::Mx).await;
         self.why.warnings.extend_from_slice(&lookup.notes);
         let class = class_of(&lookup);
         match lookup.outcome {
@@ -202,6 +209,7 @@ impl Task<'_> {
                     _ if self.settings().ignore_mx_lookup_error => return self.by_host().await,
                     Class::Invalid => self.why.status = Some(DsnStatus::new(5, 4, 4)),
                     Class::Fail => self.why.status = Some(DsnStatus::new(5, 4, 3)),
+                    Class::Policy => self.why.status = Some(DsnStatus::new(4, 7, 0)),
                     Class::Retry | Class::Found => self.why.status = Some(DsnStatus::new(4, 4, 3)),
                 }
                 Err(self.why.give_up(false, false))
@@ -272,8 +280,9 @@ impl Task<'_> {
     /// Appends the addresses of a host; what fails is noted in `why`.
     async fn add_addresses(&mut self, list: &mut Vec<Server>, host: &str, preference: u32, dnssec: bool) {
         let port = self.port;
+        let is_overridden = self.settings().cname_overrides_servername;
         let server = |canonical_host: &str, address, is_authentic| Server {
-            host: host.to_string(),
+            host: if is_overridden { canonical_host } else { host }.to_string(),
             canonical_host: canonical_host.to_string(),
             address,
             port,
@@ -303,11 +312,12 @@ impl Task<'_> {
 
     /// The addresses of a host of all families, and how that went: with the family that went best, or last.
     async fn dns_addresses(&mut self, host: &str, dnssec: bool) -> (Vec<(String, IpAddr, bool)>, Class) {
-        let Settings { inet_protocols, defnames, dnsrch, .. } = *self.settings();
+        let &Settings { inet_protocols, defnames, dnsrch, .. } = self.settings();
         let resolver = self.locator.resolver.with(Options { dnssec, defnames, dnsrch });
+        let task = &*self;
         let of_kind = |kind, is_wanted| {
             let resolver = &resolver;
-            async move { if is_wanted { Some((kind, lookup(resolver, host, kind).await)) } else { None } }
+            async move { if is_wanted { Some((kind, task.lookup(resolver, host, kind).await)) } else { None } }
         };
         let (ipv4, ipv6) =
             tokio::join!(of_kind(Kind::A, inet_protocols.ipv4), of_kind(Kind::Aaaa, inet_protocols.ipv6));
@@ -362,6 +372,19 @@ impl Task<'_> {
         self.why.give_up(true, is_mx_host)
     }
 
+    /// Postfix asks the DNS only for what can be a host name.
+    async fn lookup(&self, resolver: &Resolver, name: &str, kind: Kind) -> Lookup {
+        if !hostname::is_hostname(name.as_bytes()) {
+            let outcome = Err(Failure::InvalidName);
+            return Lookup { outcome, name: name.to_string(), notes: Vec::new() };
+        }
+        let lookup = resolver.lookup(name, kind).await;
+        match &self.settings().reply_filter {
+            Some(filter) => filter.apply(lookup, kind),
+            None => lookup,
+        }
+    }
+
     fn settings(&self) -> &Settings {
         &self.locator.settings
     }
@@ -382,6 +405,7 @@ impl Why {
             Class::NotFound | Class::Invalid => Some(soft(DsnStatus::new(5, 4, 4))),
             Class::Fail => Some(soft(DsnStatus::new(5, 4, 3))),
             Class::Retry => Some(DsnStatus::new(4, 4, 3)),
+            Class::Policy => Some(DsnStatus::new(4, 7, 0)),
         };
     }
 
@@ -425,14 +449,6 @@ fn exchangers(records: &[Record]) -> Vec<Exchanger> {
     list
 }
 
-/// Postfix asks the DNS only for what can be a host name.
-async fn lookup(resolver: &Resolver, name: &str, kind: Kind) -> Lookup {
-    if hostname::is_hostname(name.as_bytes()) {
-        return resolver.lookup(name, kind).await;
-    }
-    Lookup { outcome: Err(Failure::InvalidName), name: name.to_string(), notes: Vec::new() }
-}
-
 fn class_of(lookup: &Lookup) -> Class {
     match &lookup.outcome {
         Ok(_) => Class::Found,
@@ -444,6 +460,8 @@ fn class_of(lookup: &Lookup) -> Class {
         }
         Err(Failure::ServerFailure { .. }) => Class::Fail,
         Err(Failure::InvalidData) => Class::Invalid,
+        Err(Failure::BadFilter) => Class::Retry,
+        Err(Failure::Filtered) => Class::Policy,
     }
 }
 
@@ -456,6 +474,14 @@ pub fn dns_failure_text(name: &str, kind: Kind, failure: &Failure) -> String {
         Failure::ServerFailure { .. } => "Non-recoverable error",
         Failure::AliasLoop => return format!("Name server loop for {name}"),
         Failure::InvalidName => return format!("Name service error for {name}: invalid host or domain name"),
+        Failure::Filtered | Failure::BadFilter => {
+            let kind = kind_name(kind);
+            let why = match failure {
+                Failure::Filtered => "DNS reply filter drops all results",
+                _ => "Invalid DNS reply filter syntax",
+            };
+            return format!("Error looking up name={name} type={kind}: {why}");
+        }
         Failure::Malformed | Failure::InvalidData => {
             let kind = kind_name(kind);
             return format!(

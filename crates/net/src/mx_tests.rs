@@ -72,6 +72,8 @@ fn settings() -> Settings {
         ignore_mx_lookup_error: false,
         dnssec_behind_insecure_mx: false,
         defer_if_no_mx_address_found: false,
+        cname_overrides_servername: false,
+        reply_filter: None,
         own_addresses: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
     }
 }

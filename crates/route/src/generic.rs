@@ -2,42 +2,75 @@
 
 use crate::Router;
 use crate::canonical::{MapFailed, Problem};
+use crate::headers::replace;
 use mail::Address;
-use mail::header::{quote, unquote};
+use mail::header::addresses::{Spaces, print_external};
+use mail::header::{AddressList, Field, Role, quote, unquote};
+use tables::Maps;
 
-impl Router {
-    pub fn has_generic(&self) -> bool {
-        !self.settings.smtp_generic_maps.is_empty()
+/// The maps of one transport.
+#[derive(Clone)]
+pub struct Generic {
+    router: Router,
+    maps: Maps,
+}
+
+impl Generic {
+    /// `maps` is `smtp_generic_maps` or `lmtp_generic_maps`.
+    pub fn new(router: Router, maps: Maps) -> Generic {
+        Generic { router, maps }
     }
 
-    /// Looks an external address up once; `problems` are for the log.
-    pub async fn generic_external(
-        &self,
-        external: Vec<u8>,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Vec<u8>, MapFailed> {
-        let maps = &self.settings.smtp_generic_maps;
-        let parameter = maps.parameter();
-        let internal = Address::new(unquote(&external));
-        let results = self.map_address(&internal, maps, self.settings.propagate_generic).await;
-        let failed = |why| MapFailed { parameter, address: external.clone(), why };
-        let Some(mut results) = results.map_err(failed)? else { return Ok(external) };
-        if results.len() > 1 {
-            problems.push(Problem::ManyGeneric { parameter, address: external });
-        }
-        Ok(quote(results.swap_remove(0).as_bytes()))
+    pub fn is_empty(&self) -> bool {
+        self.maps.is_empty()
     }
 
-    /// The same for an envelope address. The null sender stays null.
-    pub async fn generic(
+    /// Rewrites an envelope address; `problems` are for the log. The null sender stays null.
+    pub async fn address(
         &self,
         address: &Address,
         problems: &mut Vec<Problem>,
     ) -> Result<Address, MapFailed> {
-        if address.is_null() || !self.has_generic() {
+        if address.is_null() || self.is_empty() {
             return Ok(address.clone());
         }
-        let external = self.generic_external(quote(address.as_bytes()), problems).await?;
-        Ok(Address::new(unquote(&external)))
+        Ok(self.find(address, problems).await?.unwrap_or_else(|| address.clone()))
+    }
+
+    /// Rewrites the addresses in a header that has some. A field in which none is found stays as it is.
+    pub async fn header(&self, field: &mut Field, problems: &mut Vec<Problem>) -> Result<(), MapFailed> {
+        let has_addresses = field.known().is_some_and(|name| name.role() != Role::NoAddresses);
+        if self.is_empty() || !has_addresses {
+            return Ok(());
+        }
+        let mut list = AddressList::parse(field.raw_value(), usize::MAX);
+        let mut is_changed = false;
+        for tokens in list.addresses_mut() {
+            let given = print_external(tokens, Spaces::None);
+            if let Some(address) = self.find(&Address::new(unquote(&given)), problems).await? {
+                is_changed = true;
+                replace(tokens, &quote(address.as_bytes()));
+            }
+        }
+        if is_changed {
+            field.set_addresses(&list);
+        }
+        Ok(())
+    }
+
+    /// Looks an address up, once.
+    async fn find(
+        &self,
+        address: &Address,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Address>, MapFailed> {
+        let (maps, parameter) = (&self.maps, self.maps.parameter());
+        let results = self.router.map_address(address, maps, self.router.settings.propagate_generic).await;
+        let failed = |why| MapFailed { parameter, address: quote(address.as_bytes()), why };
+        let Some(mut results) = results.map_err(failed)? else { return Ok(None) };
+        if results.len() > 1 {
+            problems.push(Problem::ManyGeneric { parameter, address: quote(address.as_bytes()) });
+        }
+        Ok(Some(results.swap_remove(0)))
     }
 }

@@ -42,33 +42,9 @@ impl Router {
         }
         Ok(())
     }
-
-    /// What the SMTP client does to a header with addresses (`smtp_generic_maps`).
-    pub async fn rewrite_header_generic(
-        &self,
-        field: &mut Field,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(), MapFailed> {
-        let has_addresses = field.known().is_some_and(|name| name.role() != Role::NoAddresses);
-        if !self.has_generic() || !has_addresses {
-            return Ok(());
-        }
-        let mut list = AddressList::parse(field.raw_value(), usize::MAX);
-        let mut is_changed = false;
-        for tokens in list.addresses_mut() {
-            let given = print_external(tokens, Spaces::None);
-            let address = self.generic_external(given.clone(), problems).await?;
-            is_changed |= address != given;
-            replace(tokens, &address);
-        }
-        if is_changed {
-            field.set_addresses(&list);
-        }
-        Ok(())
-    }
 }
 
-fn replace(tokens: &mut Vec<Token>, external: &[u8]) {
+pub(crate) fn replace(tokens: &mut Vec<Token>, external: &[u8]) {
     // No longer than a header or a line of a table.
     *tokens = scan(external, usize::MAX);
 }

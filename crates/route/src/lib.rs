@@ -4,11 +4,13 @@
 //! envelopes and headers ([`headers`]) follows: canonical maps, masquerading ([`canonical`]), automatic BCC ([`bcc`]), virtual aliases
 //! ([`virtual_alias`]). Resolving ([`resolve`]) comes when mail is received, to judge it, and again when it is to be
 //! delivered: class, transport, nexthop. The SMTP client has its generic maps ([`generic`]).
+//! What both have are checks of headers and bodies ([`checks`]).
 //!
 //! Tables are open when they get here, and every question ends as their lookups do: found, not found, or try later.
 
 pub mod bcc;
 pub mod canonical;
+pub mod checks;
 pub mod generic;
 pub mod headers;
 pub mod listed;

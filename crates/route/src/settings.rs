@@ -48,7 +48,6 @@ pub struct Settings {
     pub propagate_canonical: bool,
     pub propagate_virtual: bool,
     pub propagate_generic: bool,
-    pub smtp_generic_maps: Maps,
 
     // Resolving.
     pub virtual_alias_domains: NameList,
@@ -173,7 +172,6 @@ impl Settings {
             propagate_canonical: true,
             propagate_virtual: true,
             propagate_generic: false,
-            smtp_generic_maps: Maps::default(),
             virtual_alias_domains: NameList::default(),
             virtual_mailbox_domains: NameList::default(),
             relay_domains: NameList::default(),

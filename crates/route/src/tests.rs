@@ -2,6 +2,7 @@
 //! (recorded_headers.txt).
 
 use super::*;
+use crate::generic::Generic;
 use crate::lists::{Item, Pattern};
 use mail::Address;
 use mail::header::{Field, Role};
@@ -84,7 +85,6 @@ fn set(settings: &mut Settings, name: &str, value: &str) {
         "recipient_canonical_maps" => {
             settings.recipient_canonical_maps = maps("recipient_canonical_maps", value);
         }
-        "smtp_generic_maps" => settings.smtp_generic_maps = maps("smtp_generic_maps", value),
         "recipient_delimiter" => settings.recipient_delimiter = Extensions::new(text),
         "inet_interfaces" => settings.own_addresses = vec![value.parse().expect("an address")],
         "proxy_interfaces" => settings.own_addresses.push(value.parse().expect("an address")),
@@ -294,19 +294,15 @@ fn listed() {
 #[test]
 fn generic() {
     let mut settings = settings();
-    for (name, value) in [
-        (
-            "smtp_generic_maps",
-            "inline:{ {alice@mail.example.com=al@isp.example} {@mail.example.com=@isp.example} \
-             {multi@mail.example.com=a@x.example, b@x.example} {bob=robert@isp.example} }",
-        ),
-        ("recipient_delimiter", "+"),
-    ] {
-        set(&mut settings, name, value);
-    }
+    set(&mut settings, "recipient_delimiter", "+");
+    let maps = maps(
+        "smtp_generic_maps",
+        "inline:{ {alice@mail.example.com=al@isp.example} {@mail.example.com=@isp.example} \
+         {multi@mail.example.com=a@x.example, b@x.example} {bob=robert@isp.example} }",
+    );
     let propagating = Settings { propagate_generic: true, ..settings.clone() };
-    let (router, _) = router(settings);
-    let (propagating, _) = self::router(propagating);
+    let generic = Generic::new(router(settings).0, maps.clone());
+    let propagating = Generic::new(router(propagating).0, maps);
     for (address, expect, propagated) in [
         ("alice+q@mail.example.com", "al@isp.example", "al+q@isp.example"),
         ("carol+x@mail.example.com", "carol+x@isp.example", "carol+x@isp.example"),
@@ -316,8 +312,8 @@ fn generic() {
     ] {
         let mut problems = Vec::new();
         let address = Address::from(address);
-        assert_eq!(now(router.generic(&address, &mut problems)), Ok(Address::from(expect)));
-        assert_eq!(now(propagating.generic(&address, &mut problems)), Ok(Address::from(propagated)));
+        assert_eq!(now(generic.address(&address, &mut problems)), Ok(Address::from(expect)));
+        assert_eq!(now(propagating.address(&address, &mut problems)), Ok(Address::from(propagated)));
         assert_eq!(problems, []);
     }
     for (field, expect, problem) in [
@@ -333,7 +329,7 @@ fn generic() {
     ] {
         let mut field = Field::parse(field.as_bytes()).expect("a header");
         let (mut problems, mut out) = (Vec::new(), Vec::new());
-        now(router.rewrite_header_generic(&mut field, &mut problems)).expect("no table fails");
+        now(generic.header(&mut field, &mut problems)).expect("no table fails");
         field.write_to(&mut out, 102_400);
         assert_eq!(text(&out), format!("{expect}\r\n"));
         assert_eq!(problems.iter().map(ToString::to_string).collect::<String>(), problem);

@@ -128,6 +128,8 @@ impl Wire for Anything {
         Ok(())
     }
 
+    async fn pause(&mut self) {}
+
     async fn receive(&mut self, input: &mut BytesMut, _: Stage) -> Result<(), Lost> {
         let count = self.said.len().min(10);
         input.extend(self.said.drain(..count));

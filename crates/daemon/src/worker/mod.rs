@@ -7,6 +7,7 @@ mod queue;
 mod routing;
 mod sandbox;
 mod smtp;
+mod smtp_content;
 mod smtp_sasl;
 mod smtp_tls;
 mod smtpd;

@@ -7,6 +7,7 @@ use super::smtp;
 use super::snapshot::Parts;
 use bytes::Bytes;
 use deliver::Transports;
+use deliver::status_filter::StatusFilter;
 use deliver::verdicts::{DiscardAgent, ErrorAgent};
 use intake::cleanup::{Incoming, Options, Received};
 use intake::enqueue::{self, Entry};
@@ -61,17 +62,40 @@ fn transports(build: &mut Build, shared: &Shared<'_>) -> HashMap<String, Transpo
             "local" => Some(build.for_service(line, |build| local::local_agent(build, line, shared))),
             "virtual" => Some(build.for_service(line, |build| local::virtual_agent(build, line, parts))),
             "pipe" => Some(build.for_service(line, |build| local::pipe_agent(build, line, parts))),
-            "smtp" | "lmtp" => {
-                Some(Arc::new(build.for_service(line, |build| smtp::agent(build, line, parts))))
-            }
+            "smtp" | "lmtp" => Some(Arc::new(
+                build.for_service(line, |build| smtp::agent(build, line, shared.router, parts)),
+            )),
             _ => None,
         };
         if let Some(agent) = agent {
+            let agent = build.for_service(line, |build| status_filter(build, line, agent));
             let transport = transport(build, line, agent);
             transports.insert(line.name().to_owned(), transport);
         }
     }
     transports
+}
+
+/// The agent, with its `_delivery_status_filter` if there is one.
+fn status_filter(build: &mut Build, line: &params::Service, agent: Arc<dyn Agent>) -> Arc<dyn Agent> {
+    let mistakes = &mut build.mistakes;
+    let (parameter, specs) = match line.program() {
+        "smtp" => ("smtp_delivery_status_filter", build.view.get(p::smtp_delivery_status_filter, mistakes)),
+        "lmtp" => ("lmtp_delivery_status_filter", build.view.get(p::lmtp_delivery_status_filter, mistakes)),
+        "local" => {
+            ("local_delivery_status_filter", build.view.get(p::local_delivery_status_filter, mistakes))
+        }
+        "pipe" => ("pipe_delivery_status_filter", build.view.get(p::pipe_delivery_status_filter, mistakes)),
+        "virtual" => {
+            ("virtual_delivery_status_filter", build.view.get(p::virtual_delivery_status_filter, mistakes))
+        }
+        _ => return agent,
+    };
+    if specs.is_empty() {
+        return agent;
+    }
+    let maps = build.maps(parameter, &specs);
+    Arc::new(StatusFilter { agent, maps, log: build.service_log(line.program()) })
 }
 
 fn transport(build: &mut Build, line: &params::Service, agent: Arc<dyn Agent>) -> Transport {

@@ -60,7 +60,6 @@ fn settings(build: &mut Build) -> Settings {
         propagate_canonical: has(&rewrite.propagate_unmatched_extensions, "canonical"),
         propagate_virtual: has(&rewrite.propagate_unmatched_extensions, "virtual"),
         propagate_generic: has(&rewrite.propagate_unmatched_extensions, "generic"),
-        smtp_generic_maps: maps_of(build, p::smtp_generic_maps, "smtp_generic_maps"),
         virtual_alias_domains: build.names(&routing.virtual_alias_domains, None),
         virtual_mailbox_domains: build.names(&routing.virtual_mailbox_domains, None),
         relay_domains: {

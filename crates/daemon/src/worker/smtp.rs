@@ -1,9 +1,9 @@
 //! From parameters to the SMTP and LMTP clients' settings.
 
 use super::build::Build;
-use super::clock;
 use super::snapshot::Parts;
-use deliver::smtp::{Caching, EhloKeywords, Settings, SmtpAgent, Timeouts};
+use super::{clock, smtp_content};
+use deliver::smtp::{Caching, EhloKeywords, Rewriting, Settings, SmtpAgent, Timeouts};
 use net::dial::{Dialer, sole_address};
 use net::idle::IdleLimits;
 use net::mx::{AddressPreference, DnsSupport, HostLookup, Locator};
@@ -11,6 +11,7 @@ use net::tls::ClientLevel;
 use net::{InetProtocols, Nexthop, Protocol, Services, parse_known_tcp_ports};
 use params::p;
 use params::service::Smtp;
+use route::Router;
 use smtp::Keywords;
 use smtp::client::VerifyTarget;
 use std::net::IpAddr;
@@ -20,14 +21,14 @@ use std::sync::Arc;
 const IDLE_CONNECTIONS: usize = 500;
 
 /// The agent of a line of master.cf; the build has its parameters.
-pub(super) fn agent(build: &mut Build, line: &params::Service, parts: &Parts) -> SmtpAgent {
+pub(super) fn agent(build: &mut Build, line: &params::Service, router: &Router, parts: &Parts) -> SmtpAgent {
     let protocol = if line.program() == "lmtp" { Protocol::Lmtp } else { Protocol::Smtp };
     let s: Smtp = build.load();
     let own_addresses = super::routing::own_addresses(build);
     let locator = Locator::new(parts.resolver.clone(), locator_settings(build, &s, protocol, &own_addresses));
     let dialer = dialer(build, &s, &own_addresses);
-    let settings = settings(build, s, protocol, line, parts);
-    SmtpAgent::new(settings, locator, dialer)
+    let rewriting = smtp_content::rewriting(build, &s, protocol, router);
+    SmtpAgent::new(settings(build, s, protocol, line, parts, rewriting), locator, dialer)
 }
 
 fn settings(
@@ -36,6 +37,7 @@ fn settings(
     protocol: Protocol,
     line: &params::Service,
     parts: &Parts,
+    rewriting: Rewriting,
 ) -> Settings {
     let services = services(build);
     let fallback_relay = s
@@ -51,7 +53,6 @@ fn settings(
     for word in unknown {
         build.warn(format!("unknown EHLO keyword \"{word}\" in smtp_discard_ehlo_keywords"));
     }
-    let workarounds = &s.smtp_pix_workarounds;
     let tls = super::smtp_tls::tls(build, &s, protocol, parts);
     Settings {
         protocol,
@@ -64,15 +65,16 @@ fn settings(
         helpful_warnings: build.view.get(p::helpful_warnings, &mut build.mistakes),
         soft_bounce: build.view.get(p::soft_bounce, &mut build.mistakes),
         lmtp_assume_final: s.lmtp_assume_final,
-        conversation: Arc::new(conversation(&s)),
+        conversation: Arc::new(conversation(build, &s, protocol)),
         timeouts: Arc::new(timeouts(&s)),
         address_verify_target: verify_target(build, &s.smtp_address_verify_target),
+        rewriting,
         discard_ehlo_keywords: EhloKeywords {
             keywords,
             by_address: build
                 .maps("smtp_discard_ehlo_keyword_address_maps", &s.smtp_discard_ehlo_keyword_address_maps),
         },
-        disables_esmtp_behind_pix: workarounds.iter().any(|w| w.eq_ignore_ascii_case("disable_esmtp")),
+        pix: smtp_content::pix(build, &s, protocol),
         logins: s.smtp_sasl_auth_enable.then(|| super::smtp_sasl::logins(build, &s, parts)).flatten(),
         caching: Caching {
             on_demand: s.smtp_connection_cache_on_demand,
@@ -106,7 +108,7 @@ fn keywords(words: &[String]) -> (Keywords, Vec<String>) {
     (set, unknown.into_iter().map(str::to_owned).collect())
 }
 
-fn conversation(s: &Smtp) -> smtp::client::Settings {
+fn conversation(build: &mut Build, s: &Smtp, protocol: Protocol) -> smtp::client::Settings {
     smtp::client::Settings {
         myhostname: s.myhostname.clone(),
         smtp_helo_name: s.smtp_helo_name.clone(),
@@ -121,7 +123,7 @@ fn conversation(s: &Smtp) -> smtp::client::Settings {
         smtp_send_dummy_mail_auth: s.smtp_send_dummy_mail_auth,
         smtp_sasl_auth_soft_bounce: s.smtp_sasl_auth_soft_bounce,
         send_cyrus_sasl_authzid: s.send_cyrus_sasl_authzid,
-        smtp_reply_filter: None,
+        smtp_reply_filter: smtp_content::reply_filter(build, s, protocol),
     }
 }
 
@@ -137,6 +139,9 @@ fn timeouts(s: &Smtp) -> Timeouts {
         data_done: s.smtp_data_done_timeout,
         rset: s.smtp_rset_timeout,
         quit: s.smtp_quit_timeout,
+        per_request_deadline: s.smtp_per_request_deadline,
+        min_data_rate: u32::try_from(s.smtp_min_data_rate).unwrap_or(0),
+        pix_workaround_delay: s.smtp_pix_workaround_delay_time,
     }
 }
 
@@ -186,6 +191,8 @@ fn locator_settings(
         ignore_mx_lookup_error: s.ignore_mx_lookup_error,
         dnssec_behind_insecure_mx: super::smtp_tls::insecure_mx_policy(build) > ClientLevel::May,
         defer_if_no_mx_address_found: s.smtp_defer_if_no_mx_address_found,
+        cname_overrides_servername: s.smtp_cname_overrides_servername,
+        reply_filter: smtp_content::dns_reply_filter(build, s, protocol),
         own_addresses: own_addresses.to_vec(),
     }
 }

@@ -7,10 +7,12 @@ use intake::cleanup::{FromFormat, Settings as CleanupSettings};
 use intake::smtpd::{Clock, Lists, NetworkList, Pattern, PolicyServers, Service};
 use intake::{cleanup, enqueue};
 use mail::keys::Parents;
+use mail::mime::Strictness;
 use net::InetProtocols;
 use params::{Service as Line, p, service};
 use policy::{Compatibility, PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
 use route::Router;
+use route::checks::Checks;
 use smtp::framing::ForbidBareNewline;
 use smtp::server::{Config, Keywords, TlsLevel};
 use spool::Spool;
@@ -50,6 +52,22 @@ fn cleanup_settings(build: &mut Build) -> CleanupSettings {
         duplicate_filter_limit: c.duplicate_filter_limit.max(0) as usize,
         enable_original_recipient: c.enable_original_recipient,
         smtputf8_enable: c.smtputf8_enable,
+        disable_mime_input_processing: c.disable_mime_input_processing,
+        mime_nesting_limit: c.mime_nesting_limit.max(0) as usize,
+        mime_boundary_length_limit: c.mime_boundary_length_limit.max(0) as usize,
+        strictness: Strictness {
+            nesting: false,
+            strict_7bit_headers: c.strict_8bitmime || c.strict_7bit_headers,
+            strict_8bitmime_body: c.strict_8bitmime || c.strict_8bitmime_body,
+            strict_mime_encoding_domain: c.strict_mime_encoding_domain,
+        },
+        checks: Checks {
+            header_checks: build.maps("header_checks", &c.header_checks),
+            mime_header_checks: build.maps("mime_header_checks", &c.mime_header_checks),
+            nested_header_checks: build.maps("nested_header_checks", &c.nested_header_checks),
+            body_checks: build.maps("body_checks", &c.body_checks),
+        },
+        body_checks_size_limit: c.body_checks_size_limit.max(0) as u64,
         ..CleanupSettings::new(&c.myhostname, &mail_name)
     }
 }
@@ -99,6 +117,7 @@ pub(super) fn service(
             smtpd_sasl_authenticated_header: s.smtpd_sasl_authenticated_header,
             content_filter: s.content_filter.clone(),
             no_address_mappings: s.receive_override_options.iter().any(|o| o == "no_address_mappings"),
+            no_header_body_checks: s.receive_override_options.iter().any(|o| o == "no_header_body_checks"),
             enqueue: enqueue.clone(),
             log: build.service_log("smtpd"),
             clock: Clock { now: clock::now, date: clock::date, stamp: clock::stamp },

@@ -10,7 +10,6 @@ use params::service::SmtpdTls;
 use smtp::server::TlsLevel;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 /// TLS of the service that is being built, and what its clients are held to.
 pub(super) fn tls(build: &mut Build) -> (Tls, TlsLevel) {
@@ -177,12 +176,9 @@ fn by_name(build: &mut Build, t: &SmtpdTls) -> Option<ChainsByName> {
         return None;
     }
     let maps = build.file_maps("tls_server_sni_maps", &t.tls_server_sni_maps);
-    Some(Arc::new(move |name| {
-        let lookup = std::pin::pin!(maps.get(name.as_bytes(), true));
-        match lookup.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(found)) => Ok(found.map(|pem| pem.to_vec())),
-            Poll::Ready(Err(_)) | Poll::Pending => Err("tls_server_sni_maps: map lookup problem".into()),
-        }
+    Some(Arc::new(move |name| match maps.get_now(name.as_bytes()) {
+        Ok(found) => Ok(found.map(|pem| pem.to_vec())),
+        Err(_) => Err("tls_server_sni_maps: map lookup problem".into()),
     }))
 }
 

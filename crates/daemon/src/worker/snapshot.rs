@@ -4,6 +4,7 @@ use super::build::Build;
 use super::verify::{self, Verifier};
 use super::{clock, queue, routing, smtpd};
 use deliver::process::client::Processes;
+use intake::cleanup::Options;
 use intake::enqueue;
 use intake::pickup::Pickup;
 use intake::smtpd::Service;
@@ -68,7 +69,25 @@ impl Snapshot {
     }
 }
 
+/// `receive_override_options` of pickup(8).
+fn pickup_options(build: &mut Build) -> Options {
+    let left_out = build.view.get(p::receive_override_options, &mut build.mistakes);
+    let has = |word: &str| !left_out.iter().any(|option| option == word);
+    let maps = has("no_address_mappings");
+    let checks = has("no_header_body_checks");
+    Options { map_addresses: maps, add_bcc: maps, checks, ..Options::LOCAL }
+}
+
+/// pickup(8), with the parameters of its line in master.cf.
 fn pickup(build: &mut Build, parts: &Parts) -> Pickup {
+    let services = build.view.config().master.services.clone();
+    match services.iter().find(|line| line.program() == "pickup") {
+        Some(line) => build.for_service(line, |build| pickup_settings(build, parts)),
+        None => pickup_settings(build, parts),
+    }
+}
+
+fn pickup_settings(build: &mut Build, parts: &Parts) -> Pickup {
     let message_size_limit = build.view.get(p::message_size_limit, &mut build.mistakes);
     Pickup {
         maildrop: Maildrop::new(parts.queue_directory.join("maildrop")),
@@ -76,6 +95,7 @@ fn pickup(build: &mut Build, parts: &Parts) -> Pickup {
         limits: Limits { content_size_max: message_size_limit.max(0) as u64, ..Limits::default() },
         log: build.service_log("pickup"),
         content_filter: build.view.get(p::content_filter, &mut build.mistakes),
+        options: pickup_options(build),
         now: clock::now,
         date: clock::date,
         user_name: clock::user_name,

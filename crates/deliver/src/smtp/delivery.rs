@@ -2,19 +2,21 @@
 
 use super::SmtpAgent;
 use super::connections::{Address, Endpoint, Kept, Owner};
+use super::outbound::Outbound;
 use super::recipients::{Recipients, Via};
 use super::session::{Approach, Refused, Target, is_lost};
 use super::tls::{Site, Wish};
 use super::wire::Line;
 use crate::content::Chunks;
-use mail::DsnStatus;
+use mail::{DsnStatus, Encoding};
 use net::dial::DialError;
 use net::idle::Reusable;
 use net::mx::{self, NoServers};
 use net::{Destination, Nexthop, Protocol};
 use qmgr::{Job, Purpose, Reuse, Success, Verdict};
 use smtp::client::{
-    Client, ClientAttributes, Failure, LoopDetection, Message, Rcpt, Scope, Server, original_recipient,
+    Client, ClientAttributes, Failure, LoopDetection, Message, PixWorkarounds, Rcpt, Scope, Server,
+    original_recipient,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -330,7 +332,7 @@ impl<'a> Delivery<'a> {
         tour: &mut Tour,
         is_last: bool,
     ) -> End {
-        let line = Line { stream, timeouts: self.agent.settings.timeouts.clone(), tls: None };
+        let line = Line::new(stream, self.agent.settings.timeouts.clone());
         let approach = Approach { agent: self.agent, job: self.job, target };
         match approach.prepare(line).await {
             Ok(client) => {
@@ -354,27 +356,41 @@ impl<'a> Delivery<'a> {
         let via = self.via(&client, uses);
         let envelope = &self.job.message.envelope;
         let order = self.recipients.left().to_vec();
-        let rcpts: Vec<Rcpt> = order.iter().map(|at| self.rcpt(*at)).collect();
+        let mut rcpts: Vec<Rcpt> = order.iter().map(|at| self.rcpt(*at)).collect();
         let id = self.job.message.id.to_string();
         let settings = &self.agent.settings;
+        let requires_smtputf8 = self.requires_smtputf8(&rcpts);
+        let mut sender = self.job.sender.clone();
+        if let Err(failure) =
+            self.apply_generic(&mut sender, &mut rcpts, &client.server().name_and_address).await
+        {
+            self.fail_all(&failure, &via, is_last, true);
+            self.part(endpoint, Kept { connection: client, uses, opened }, true).await;
+            return End::Done;
+        }
+        let is_converted = !settings.rewriting.disable_mime_output_conversion
+            && !client.features().eightbitmime
+            && envelope.encoding != Encoding::SevenBit;
         let attributes = settings
             .conversation
             .smtp_send_xforward_command
             .then(|| ClientAttributes::new(&envelope.client, &id, envelope.rewrite_local));
         let message = Message {
-            sender: &self.job.sender,
+            sender: &sender,
             recipients: &rcpts,
             size: envelope.size,
-            is_converted: false,
+            is_converted,
             body: envelope.encoding,
             smtputf8: envelope.smtputf8,
-            requires_smtputf8: self.requires_smtputf8(&rcpts),
+            requires_smtputf8,
             ret: envelope.ret,
             envid: envelope.envid.as_ref(),
             client: attributes.as_ref(),
             verify: (self.job.purpose == Purpose::Probe).then_some(settings.address_verify_target),
         };
-        let mut content = Chunks::new(&self.job.message.content);
+        let chunks = Chunks::new(&self.job.message.content);
+        let mut content =
+            Outbound::new(&settings.rewriting, &settings.log, self.job.message.id, chunks, is_converted);
         let recipients = &mut self.recipients;
         let mut report = |at: usize, result| recipients.decide(order[at], result, &via, is_last);
         let outcome = client.deliver(&message, &mut content, &mut report).await;
@@ -452,10 +468,29 @@ impl<'a> Delivery<'a> {
             name_and_address,
             port: server.port,
             smtp_discard_ehlo_keywords: self.overlooked(&address).await,
-            disables_esmtp_behind_pix: self.agent.settings.disables_esmtp_behind_pix,
+            smtp_pix_workarounds: self.pix_workarounds(&address).await,
             loop_detection: detects_loops.then_some(LoopDetection { nexthop, is_best_mx }),
             address,
         }
+    }
+
+    /// What is done if the server at an address is behind a PIX.
+    async fn pix_workarounds(&self, address: &str) -> PixWorkarounds {
+        let pix = &self.agent.settings.pix;
+        let mut workarounds = match pix.by_address.get(address.as_bytes(), true).await {
+            Ok(Some(words)) => {
+                let words = String::from_utf8_lossy(&words);
+                let (workarounds, unknown) = PixWorkarounds::parse(&words);
+                let parameter = pix.by_address.parameter();
+                let warn = |word| format!("unknown {parameter} value \"{word}\" in \"{words}\"");
+                self.warn(&unknown.into_iter().map(warn).collect::<Vec<_>>());
+                workarounds
+            }
+            Ok(None) | Err(_) => pix.workarounds,
+        };
+        let age = (self.agent.settings.now)().since(self.job.message.envelope.arrival);
+        workarounds.delay_dotcrlf &= age >= pix.threshold_time;
+        workarounds
     }
 
     /// The keywords to overlook in the reply of the server at an address.
@@ -500,6 +535,26 @@ impl<'a> Delivery<'a> {
             orcpt: original_recipient(original, envelope.smtputf8),
             notify: original.notify,
         }
+    }
+
+    /// `smtp_generic_maps` in the envelope.
+    async fn apply_generic(
+        &self,
+        sender: &mut mail::Address,
+        rcpts: &mut [Rcpt],
+        server: &str,
+    ) -> Result<(), Failure> {
+        let generic = &self.agent.settings.rewriting.generic;
+        let mut problems = Vec::new();
+        for address in std::iter::once(sender).chain(rcpts.iter_mut().map(|rcpt| &mut rcpt.address)) {
+            *address = generic.address(address, &mut problems).await.map_err(|failed| {
+                self.warn(&[format!("{}: {failed}", self.job.message.id)]);
+                let text = format!("local data error while talking to {server}");
+                Failure::ours(Scope::Message, DsnStatus::new(4, 3, 0), text)
+            })?;
+        }
+        self.warn(&problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+        Ok(())
     }
 
     fn requires_smtputf8(&self, rcpts: &[Rcpt]) -> bool {

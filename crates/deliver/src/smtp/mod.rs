@@ -7,6 +7,7 @@ mod connections;
 mod dane;
 mod delivery;
 mod login;
+mod outbound;
 mod recipients;
 mod session;
 mod settings;
@@ -17,7 +18,8 @@ mod wire;
 
 pub use dane::Dane;
 pub use login::{FailedLogins, FailedMemory, Logins, SaslOptions};
-pub use settings::{Caching, EhloKeywords, Settings};
+pub use outbound::Rewriting;
+pub use settings::{Caching, EhloKeywords, Pix, Settings};
 pub use tls::{Defaults, Level, Tls};
 pub use tls_policy::Sites;
 pub use tls_report::Reporting;

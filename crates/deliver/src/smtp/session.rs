@@ -148,7 +148,7 @@ impl Approach<'_> {
             .upgrade(async |line: Line| {
                 let Line { stream, timeouts, .. } = line;
                 let (stream, summary) = engine.connect(stream, identity, policy, tls.timeout, warn).await?;
-                Ok::<Line, TlsError>(Line { stream, timeouts, tls: Some(Box::new(summary)) })
+                Ok::<Line, TlsError>(Line { tls: Some(Box::new(summary)), ..Line::new(stream, timeouts) })
             })
             .await;
         match upgraded {

@@ -1,6 +1,7 @@
 //! What a line of master.cf for smtp(8) or lmtp(8) is set to.
 
 use super::login::Logins;
+use super::outbound::Rewriting;
 use super::tls::Tls;
 use super::wire::Timeouts;
 use logger::Logger;
@@ -9,7 +10,7 @@ use net::idle::IdleLimits;
 use net::{Nexthop, Protocol, Services};
 use route::NameList;
 use smtp::Keywords;
-use smtp::client::VerifyTarget;
+use smtp::client::{PixWorkarounds, VerifyTarget};
 use std::sync::Arc;
 use std::time::Duration;
 use tables::Maps;
@@ -37,9 +38,9 @@ pub struct Settings {
     pub conversation: Arc<smtp::client::Settings>,
     pub timeouts: Arc<Timeouts>,
     pub address_verify_target: VerifyTarget,
+    pub rewriting: Rewriting,
     pub discard_ehlo_keywords: EhloKeywords,
-    /// `smtp_pix_workarounds` has `disable_esmtp`.
-    pub disables_esmtp_behind_pix: bool,
+    pub pix: Pix,
     /// None: `smtp_sasl_auth_enable` is not set.
     pub logins: Option<Logins>,
     pub tls: Tls,
@@ -54,6 +55,16 @@ pub struct EhloKeywords {
     pub keywords: Keywords,
     /// `smtp_discard_ehlo_keyword_address_maps`: they count in place of the others.
     pub by_address: Maps,
+}
+
+/// What is done about servers behind a Cisco PIX.
+pub struct Pix {
+    /// `smtp_pix_workarounds`
+    pub workarounds: PixWorkarounds,
+    /// `smtp_pix_workaround_maps`: what they have for an address counts in place of the others.
+    pub by_address: Maps,
+    /// `smtp_pix_workaround_threshold_time`: the age of mail from which on the final dot is delayed.
+    pub threshold_time: Duration,
 }
 
 /// When connections are used again.

@@ -35,16 +35,7 @@ pub(super) async fn complete_recipients(
     facts: &mut Facts,
 ) -> Vec<Recipient> {
     let given = std::mem::take(&mut message.envelope.recipients);
-    let mut recipients = Recipients {
-        context,
-        options: message.options,
-        smtputf8: message.envelope.smtputf8,
-        by_smtp: matches!(message.received, Received::Smtp(_)),
-        done: Vec::with_capacity(given.len()),
-        seen: HashSet::new(),
-        expanded: Vec::new(),
-        facts,
-    };
+    let mut recipients = Recipients::new(context, message, facts);
     recipients.add_copy(recipients.facts.sender_bcc.clone()).await;
     let has_any = !given.is_empty();
     for recipient in given {
@@ -60,6 +51,27 @@ pub(super) async fn complete_recipients(
         facts.fail(Trouble::NoRecipients);
     }
     expanded
+}
+
+/// Adds recipients that headers or lines have brought in (BCC).
+pub(super) async fn add_copies(
+    context: &Context,
+    message: &mut Incoming,
+    facts: &mut Facts,
+    copies: Vec<Address>,
+) {
+    if copies.is_empty() {
+        return;
+    }
+    let given = std::mem::take(&mut message.envelope.recipients);
+    let mut recipients = Recipients::new(context, message, facts);
+    given.into_iter().for_each(|recipient| recipients.push(recipient));
+    for copy in copies {
+        recipients.add_copy(Some(copy)).await;
+    }
+    let Recipients { done, smtputf8, .. } = recipients;
+    message.envelope.recipients = done;
+    message.envelope.smtputf8 = smtputf8;
 }
 
 /// RFC 6531: whether the header needs SMTPUTF8. A message that asks for it and does not need it may go without.
@@ -86,11 +98,25 @@ struct Recipients<'c> {
     facts: &'c mut Facts,
 }
 
-impl Recipients<'_> {
+impl<'c> Recipients<'c> {
+    fn new(context: &'c Context, message: &Incoming, facts: &'c mut Facts) -> Recipients<'c> {
+        Recipients {
+            context,
+            options: message.options,
+            smtputf8: message.envelope.smtputf8,
+            by_smtp: matches!(message.received, Received::Smtp(_)),
+            done: Vec::new(),
+            seen: HashSet::new(),
+            expanded: Vec::new(),
+            facts,
+        }
+    }
+
     async fn add(&mut self, given: Recipient) {
         let router = &self.context.router;
         let original = given.original.clone().unwrap_or_else(|| given.address.clone());
         let address = self.rewrite(&given.address).await;
+        self.facts.last_recipient = Some(address.clone());
         // Over SMTP it is what RCPT TO said, otherwise what cleanup made of it.
         let orcpt = given.orcpt.clone().or_else(|| match self.by_smtp {
             // Postfix: smtpd makes it, and knows but this kind.

@@ -64,12 +64,12 @@ impl Body {
 
     /// Counts what others made: whole lines, or their beginnings.
     pub(super) fn count(&mut self, made: &[u8]) {
-        let mut start = 0;
-        for newline in memchr_iter(b'\n', made) {
-            self.lines.end((newline - start).saturating_sub(1));
-            start = newline + 1;
-        }
-        self.lines.len += made.len() - start;
+        self.lines.count(made);
+    }
+
+    /// What was counted so far, to be counted on by others.
+    pub(super) fn counted(&self) -> Lines {
+        self.lines.clone()
     }
 
     /// Ends the last line if it was not.
@@ -82,7 +82,7 @@ impl Body {
 
     /// The octets of the message as Postfix counts them.
     pub(super) fn size(&self) -> u64 {
-        self.lines.size + self.lines.len as u64
+        self.lines.size()
     }
 
     /// A CR without LF, or a LF without CR, is never passed on as the end of a line.
@@ -94,8 +94,8 @@ impl Body {
 
 /// Counts the size of lines in the queue files of Postfix, since that is what `size=` shows: each piece of a line of at
 /// most `line_length_limit` octets has its type and its length, of one octet per seven bits, before it.
-#[derive(Debug)]
-struct Lines {
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
     limit: usize,
     /// Of the line that is not ended yet.
     len: usize,
@@ -103,6 +103,19 @@ struct Lines {
 }
 
 impl Lines {
+    pub(super) fn count(&mut self, made: &[u8]) {
+        let mut start = 0;
+        for newline in memchr_iter(b'\n', made) {
+            self.end((newline - start).saturating_sub(1));
+            start = newline + 1;
+        }
+        self.len += made.len() - start;
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size + self.len as u64
+    }
+
     fn end(&mut self, more: usize) {
         let len = std::mem::take(&mut self.len) + more;
         let limit = self.limit.max(1);

@@ -3,10 +3,10 @@
 //! RFC 5322 3.6 is completed only for those whose headers are rewritten: local clients, or all if
 //! `always_add_missing_headers`. A message of others stays as it was signed.
 
-use super::{Context, Facts, FromFormat, Incoming, Note, Trouble};
+use super::{Context, Facts, FromFormat, Incoming, Note, Trouble, checks};
 use mail::header::addresses::{Spaces, Token, print_external, scan};
 use mail::header::{AddressList, Field, Name, is_header, quote};
-use mail::mime::Parts;
+use mail::mime::Class;
 
 /// What the header has had so far.
 #[derive(Debug, Default)]
@@ -15,7 +15,6 @@ pub(super) struct Fields {
     seen: u64,
     is_resent: bool,
     hops: usize,
-    content_type: Vec<u8>,
 }
 
 impl Fields {
@@ -24,11 +23,14 @@ impl Fields {
         &mut self,
         context: &Context,
         message: &Incoming,
-        mut field: Field,
+        field: Field,
         facts: &mut Facts,
         out: &mut Vec<u8>,
     ) {
         let settings = &*context.settings;
+        self.hops += usize::from(field.known() == Some(Name::Received));
+        let checked = checks::check_header(context, message, facts, Class::Primary, field, out).await;
+        let Some(mut field) = checked else { return };
         let name = field.known();
         if let Some(name) = name {
             self.note(name, &field, context, facts);
@@ -93,12 +95,6 @@ impl Fields {
         facts.notes.append(&mut notes);
     }
 
-    /// The parts of the body, if they are still to say whether there are 8 bits.
-    pub(super) fn parts(&self, context: &Context, facts: &Facts) -> Option<Parts> {
-        let is_open = context.settings.detect_8bit_encoding_header && !facts.is_8bit;
-        Parts::begin(&self.content_type, context.settings.header_size_limit).filter(|_| is_open)
-    }
-
     fn note(&mut self, name: Name, field: &Field, context: &Context, facts: &mut Facts) {
         self.seen |= 1 << name as u32;
         self.is_resent |= name.is_resent();
@@ -107,7 +103,6 @@ impl Fields {
             Name::MessageId => facts.notes.push(log_id(false)),
             Name::ResentMessageId => facts.notes.push(log_id(true)),
             Name::Received => {
-                self.hops += 1;
                 if self.hops >= context.settings.hopcount_limit {
                     facts.warn("message rejected: hopcount exceeded".to_string());
                     facts.fail(Trouble::TooManyHops);
@@ -116,7 +111,6 @@ impl Fields {
             Name::ContentTransferEncoding => {
                 facts.is_8bit |= context.settings.detect_8bit_encoding_header && says_8bit(field);
             }
-            Name::ContentType => self.content_type = field.raw_value().to_vec(),
             _ => {}
         }
     }

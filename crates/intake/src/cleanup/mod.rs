@@ -5,11 +5,12 @@
 //! from and where it goes is the driver's business (smtpd, pickup, the makers of notices), and so is the log: what is to
 //! be logged comes out as [`Note`]s.
 //!
-//! The order of Postfix: a header is looked at as it came, then rewritten. header_checks belong before the rewriting, in
-//! [`fields`]; body_checks in [`body`].
+//! The order of Postfix: a header is looked at as it came ([`checks`]), then rewritten ([`fields`]). Where nothing is
+//! asked about them, lines of the body are not even told apart.
 
 mod addresses;
 mod body;
+mod checks;
 mod fields;
 mod front;
 mod note;
@@ -25,11 +26,13 @@ pub use received::{Received, Shown};
 pub use settings::{FromFormat, Settings};
 pub use trouble::Trouble;
 
-use body::Body;
+use body::{Body, Lines};
+use checks::Verdicts;
 use fields::Fields;
 use front::Front;
-use mail::header::{End, Event, Scanner};
-use mail::mime::Parts;
+use mail::mime::{Event, Reader};
+
+use mail::header::Field;
 use mail::{Address, Encoding, Envelope, QueueId, Recipient, Time};
 use route::Router;
 use std::future::Future;
@@ -71,23 +74,27 @@ pub struct Options {
     /// A message that must not go on is returned to its sender, so all of it is kept: for mail that has no client to
     /// be refused to.
     pub bounces: bool,
+    /// Tables are asked about headers and lines, and malformed MIME may be refused (not with `no_header_body_checks`).
+    pub checks: bool,
     /// Non-ASCII headers and addresses ask for SMTPUTF8 (`smtputf8_autodetect_classes`).
     pub autodetect_smtputf8: bool,
 }
 
 impl Options {
     /// For mail that comes by SMTP.
-    pub const SMTP: Options =
-        Options { map_addresses: true, add_bcc: true, bounces: false, autodetect_smtputf8: false };
+    pub const SMTP: Options = Options {
+        map_addresses: true,
+        add_bcc: true,
+        bounces: false,
+        checks: true,
+        autodetect_smtputf8: false,
+    };
     /// For mail that comes through `sendmail`.
-    pub const LOCAL: Options =
-        Options { map_addresses: true, add_bcc: true, bounces: true, autodetect_smtputf8: true };
+    pub const LOCAL: Options = Options { bounces: true, autodetect_smtputf8: true, ..Options::SMTP };
     /// For notices.
-    pub const INTERNAL: Options =
-        Options { map_addresses: true, add_bcc: false, bounces: false, autodetect_smtputf8: false };
+    pub const INTERNAL: Options = Options { add_bcc: false, checks: false, ..Options::SMTP };
     /// For mail that local delivery passes on.
-    pub const FORWARDED: Options =
-        Options { map_addresses: true, add_bcc: false, bounces: true, autodetect_smtputf8: false };
+    pub const FORWARDED: Options = Options { bounces: true, ..Options::INTERNAL };
 }
 
 /// Content on its way out: `made`, then `passed`.
@@ -107,6 +114,10 @@ pub struct Finished {
     pub envelope: Envelope,
     /// Recipients that asked for success reports and were expanded: what there is to report is that.
     pub expanded: Vec<Recipient>,
+    /// The message is to vanish (DISCARD).
+    pub discard: bool,
+    /// The message is to wait for a human (HOLD).
+    pub hold: bool,
     /// Why the message must not go on. With [`Options::bounces`] some of it may go back to the sender.
     pub trouble: Option<Trouble>,
     pub notes: Vec<Note>,
@@ -119,16 +130,25 @@ pub struct Cleanup {
     /// What goes before the content; taken with its first piece.
     trace: Vec<u8>,
     front: Front,
-    scanner: Scanner,
+    reader: Reader,
     /// None: the header section is over.
     fields: Option<Fields>,
     /// The beginning of the body, if it was read with the header.
     early: Vec<u8>,
     body: Body,
-    /// The parts of the body, while they may still tell something (`detect_8bit_encoding_header`).
-    parts: Option<Parts>,
+    look: Look,
     facts: Facts,
     expanded: Vec<Recipient>,
+}
+
+/// What of the body is looked at.
+#[derive(Debug)]
+enum Look {
+    Nothing,
+    /// Headers of parts, while they may still tell that there are 8 bits (`detect_8bit_encoding_header`).
+    Encodings,
+    /// All of it; what goes out is counted here.
+    Everything(Lines),
 }
 
 /// What is found out on the way.
@@ -142,11 +162,14 @@ struct Facts {
     /// A header has octets above 127.
     has_8bit_header: bool,
     sender_bcc: Option<Address>,
+    /// The last that was given, rewritten.
+    last_recipient: Option<Address>,
+    verdicts: Verdicts,
 }
 
 impl Facts {
     fn fail(&mut self, trouble: Trouble) {
-        if self.trouble.is_none_or(|known| trouble < known) {
+        if self.trouble.as_ref().is_none_or(|known| trouble < *known) {
             self.trouble = Some(trouble);
         }
     }
@@ -170,12 +193,11 @@ impl Cleanup {
         Cleanup {
             trace,
             front: Front::new(&message.received),
-            scanner: Scanner::new(settings.header_size_limit)
-                .replace_stray_cr_lf(settings.cleanup_replace_stray_cr_lf),
+            reader: reader(settings),
             fields: Some(Fields::default()),
             early: Vec::new(),
             body: Body::new(settings.line_length_limit, settings.cleanup_replace_stray_cr_lf),
-            parts: None,
+            look: Look::Nothing,
             facts,
             expanded,
             context,
@@ -194,8 +216,7 @@ impl Cleanup {
             self.write_header(&mut rest, &mut output.made).await;
         }
         if self.fields.is_none() {
-            self.watch_parts(rest);
-            output.passed = self.body.pass(rest, &mut output.made);
+            output.passed = self.write_body(rest, &mut output.made).await;
         }
         self.enforce_size_limit(&mut output);
         output
@@ -208,17 +229,24 @@ impl Cleanup {
             if self.fields.is_some() {
                 self.finish_header(&mut output.made).await;
             }
-            self.body.finish(&mut output.made);
+            self.finish_body(&mut output.made).await;
             self.enforce_size_limit(&mut output);
         }
+        checks::conclude(&mut self.facts);
+        let copies = std::mem::take(&mut self.facts.verdicts.bcc);
+        addresses::add_copies(&self.context, &mut self.message, &mut self.facts, copies).await;
         addresses::note_utf8_header(&self.context, &mut self.message, &self.facts);
+        let size = self.size();
         let mut envelope = self.message.envelope;
-        envelope.size = self.body.size();
+        envelope.size = size;
         if self.facts.is_8bit {
             envelope.encoding = Encoding::EightBitMime;
         }
-        let (Facts { trouble, notes, .. }, expanded) = (self.facts, self.expanded);
-        Finished { made: output.made, envelope, expanded, trouble, notes }
+        let (Facts { trouble, notes, verdicts, .. }, expanded) = (self.facts, self.expanded);
+        let Verdicts { discard, hold, filter, redirect, .. } = verdicts;
+        envelope.content_filter = filter.or(envelope.content_filter);
+        envelope.extra.extend(redirect.map(|to| ("redirect_to".to_owned(), to.into())));
+        Finished { made: output.made, envelope, expanded, discard, hold, trouble, notes }
     }
 
     /// What is to be logged so far. The rest comes with [`Finished`].
@@ -229,7 +257,8 @@ impl Cleanup {
     /// The message must not go on: what else is written comes to nothing.
     pub fn is_hopeless(&self) -> bool {
         let bounces = self.message.options.bounces;
-        self.facts.trouble.is_some_and(|trouble| !bounces || trouble.is_incomplete())
+        let is_lost = self.facts.trouble.as_ref().is_some_and(|trouble| !bounces || trouble.is_incomplete());
+        is_lost || self.facts.verdicts.discard
     }
 
     /// Reads header fields off the input until they end.
@@ -238,17 +267,19 @@ impl Cleanup {
         self.front.read(input, &mut first);
         self.scan_made(&first, made).await;
         self.scan(input, made).await;
-        self.end_piece_of_header(made);
+        self.end_piece_of_header(made).await;
     }
 
     async fn finish_header(&mut self, made: &mut Vec<u8>) {
         let mut first = std::mem::take(&mut self.trace);
         self.front.finish(&mut first);
         self.scan_made(&first, made).await;
-        while let Some(event) = self.scanner.finish() {
+        while self.fields.is_some()
+            && let Some(event) = self.reader.finish()
+        {
             self.take_event(event, made).await;
         }
-        self.end_piece_of_header(made);
+        self.end_piece_of_header(made).await;
     }
 
     async fn scan_made(&mut self, mut first: &[u8], made: &mut Vec<u8>) {
@@ -257,57 +288,145 @@ impl Cleanup {
     }
 
     async fn scan(&mut self, input: &mut &[u8], made: &mut Vec<u8>) {
-        while let Some(event) = self.scanner.next(input) {
+        while self.fields.is_some()
+            && let Some(event) = self.reader.next(input)
+        {
             self.take_event(event, made).await;
         }
     }
 
-    async fn take_event(&mut self, event: Event, made: &mut Vec<u8>) {
+    async fn take_event(&mut self, event: Event<'_>, made: &mut Vec<u8>) {
         if self.is_hopeless() {
             return;
         }
-        let Cleanup { context, message, fields, facts, .. } = self;
-        let Some(fields) = fields else { return };
-        match event {
-            Event::Field(field) => fields.take(context, message, field, facts, made).await,
-            Event::End(end) => {
+        let Cleanup { context, message, fields, facts, reader, .. } = self;
+        checks::judge(context, message, facts, reader, &event);
+        match (event, fields) {
+            (Event::Field(field), Some(fields)) => fields.take(context, message, field, facts, made).await,
+            (Event::HeaderEnd, Some(fields)) => {
                 fields.complete(context, message, facts, made);
-                self.parts = fields.parts(context, facts);
-                self.fields = None;
-                if end != End::Message {
-                    made.extend_from_slice(b"\r\n");
-                }
-                if let End::NoHeader { read } = end {
-                    self.early = read;
-                }
+                self.begin_body(made);
+            }
+            (Event::Field(field), None) => self.take_part_field(field, made).await,
+            (Event::HeaderEnd, None) => {}
+            (Event::Line(line), _) => checks::check_line(context, message, facts, &line, made).await,
+        }
+    }
+
+    /// Decides what of the body is looked at.
+    fn begin_body(&mut self, made: &mut Vec<u8>) {
+        self.fields = None;
+        let settings = &self.context.settings;
+        let has_lines_to_check = !settings.checks.body_checks.is_empty() || settings.strictness.is_any();
+        let is_plain = self.reader.is_plain();
+        self.look =
+            if checks::looks_into_bodies(&self.context, &self.message) && (has_lines_to_check || !is_plain) {
+                Look::Everything(self.body.counted())
+            } else if settings.detect_8bit_encoding_header && !self.facts.is_8bit && !is_plain {
+                Look::Encodings
+            } else {
+                Look::Nothing
+            };
+        let Some(early) = self.reader.take_ahead() else { return };
+        self.early = early;
+        // Otherwise the reader gives it out.
+        if !matches!(self.look, Look::Everything(_)) {
+            made.extend_from_slice(b"\r\n");
+        }
+    }
+
+    async fn take_part_field(&mut self, field: Field, made: &mut Vec<u8>) {
+        let Cleanup { context, message, facts, reader, .. } = self;
+        let Some(field) = checks::check_header(context, message, facts, reader.class(), field, made).await
+        else {
+            return;
+        };
+        facts.is_8bit |= context.settings.detect_8bit_encoding_header && fields::says_8bit(&field);
+        field.write_to(made, context.settings.header_size_limit);
+    }
+
+    async fn end_piece_of_header(&mut self, made: &mut Vec<u8>) {
+        match &mut self.look {
+            Look::Everything(lines) => lines.count(made),
+            _ => self.body.count(made),
+        }
+        let early = std::mem::take(&mut self.early);
+        if self.fields.is_none() {
+            let passed = self.write_body(&early, made).await;
+            made.extend_from_slice(passed);
+        }
+    }
+
+    /// Passes a piece of the body on.
+    async fn write_body<'a>(&mut self, piece: &'a [u8], made: &mut Vec<u8>) -> &'a [u8] {
+        match self.look {
+            Look::Nothing => {}
+            Look::Encodings => self.watch_encodings(piece),
+            Look::Everything(_) => {
+                let mut clean = Vec::new();
+                let passed = self.body.pass(piece, &mut clean);
+                self.look_at(&clean, made).await;
+                self.look_at(passed, made).await;
+                return &[];
+            }
+        }
+        self.body.pass(piece, made)
+    }
+
+    async fn finish_body(&mut self, made: &mut Vec<u8>) {
+        if !matches!(self.look, Look::Everything(_)) {
+            return self.body.finish(made);
+        }
+        let mut end = Vec::new();
+        self.body.finish(&mut end);
+        self.look_at(&end, made).await;
+        let start = made.len();
+        while let Some(event) = self.reader.finish() {
+            self.take_event(event, made).await;
+        }
+        self.count_made(&made[start..]);
+    }
+
+    /// Looks at all of a piece; what becomes of it goes behind `made`.
+    async fn look_at(&mut self, mut piece: &[u8], made: &mut Vec<u8>) {
+        let start = made.len();
+        while let Some(event) = self.reader.next(&mut piece) {
+            self.take_event(event, made).await;
+        }
+        self.count_made(&made[start..]);
+    }
+
+    fn count_made(&mut self, made: &[u8]) {
+        if let Look::Everything(lines) = &mut self.look {
+            lines.count(made);
+        }
+    }
+
+    /// Looks at the headers of the body's parts until one says that there are 8 bits.
+    fn watch_encodings(&mut self, mut piece: &[u8]) {
+        while let Some(event) = self.reader.next(&mut piece) {
+            if let Event::Field(field) = &event
+                && fields::says_8bit(field)
+            {
+                self.facts.is_8bit = true;
+                self.look = Look::Nothing;
+                return;
             }
         }
     }
 
-    fn end_piece_of_header(&mut self, made: &mut Vec<u8>) {
-        self.body.count(made);
-        let early = std::mem::take(&mut self.early);
-        self.watch_parts(&early);
-        let passed = self.body.pass(&early, made);
-        made.extend_from_slice(passed);
-    }
-
-    /// Looks at the headers of the body's parts until one says that there are 8 bits.
-    fn watch_parts(&mut self, mut piece: &[u8]) {
-        while let Some(parts) = &mut self.parts
-            && let Some(field) = parts.next(&mut piece)
-        {
-            if fields::says_8bit(&field) {
-                self.facts.is_8bit = true;
-                self.parts = None;
-            }
+    /// Octets that went out, as Postfix counts them.
+    fn size(&self) -> u64 {
+        match &self.look {
+            Look::Everything(lines) => lines.size(),
+            _ => self.body.size(),
         }
     }
 
     /// `message_size_limit`: nothing goes out beyond it.
     fn enforce_size_limit(&mut self, output: &mut Output<'_>) {
         let limit = self.context.settings.message_size_limit;
-        if limit > 0 && self.body.size() > limit && !self.is_hopeless() {
+        if limit > 0 && self.size() > limit && !self.is_hopeless() {
             self.facts.warn("queue file size limit exceeded".to_string());
             self.facts.fail(Trouble::TooBig);
         }
@@ -315,6 +434,11 @@ impl Cleanup {
             *output = Output::default();
         }
     }
+}
+
+fn reader(settings: &Settings) -> Reader {
+    let reader = Reader::new(settings.limits()).replace_stray_cr_lf(settings.cleanup_replace_stray_cr_lf);
+    if settings.disable_mime_input_processing { reader.without_mime() } else { reader }
 }
 
 /// Takes `data` as a message of a local client, whole and byte by byte; the same must come out, in whole lines.

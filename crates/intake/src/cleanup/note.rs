@@ -6,7 +6,11 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// `message-id=<…>`, or `resent-message-id=<…>`.
-    MessageId { resent: bool, value: Vec<u8> },
+    MessageId {
+        resent: bool,
+        value: Vec<u8>,
+    },
+    Info(String),
     /// Logged behind `warning: `.
     Warning(String),
     /// Logged behind `warning: `, without the queue id: it is not about this message.
@@ -20,7 +24,7 @@ impl fmt::Display for Note {
                 let resent = if *resent { "resent-" } else { "" };
                 write!(f, "{resent}message-id={}", String::from_utf8_lossy(value))
             }
-            Note::Warning(text) | Note::Misconfigured(text) => f.write_str(text),
+            Note::Info(text) | Note::Warning(text) | Note::Misconfigured(text) => f.write_str(text),
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The parameters that cleanup(8) obeys, beside those of rewriting (`route::Settings`).
 
+use mail::mime::{Limits, Strictness};
+use route::checks::Checks;
+
 /// Fields bear their parameters' names; the defaults are Postfix 3.7's.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,6 +24,16 @@ pub struct Settings {
     pub header_from_format: FromFormat,
     pub enable_long_queue_ids: bool,
     pub detect_8bit_encoding_header: bool,
+    pub disable_mime_input_processing: bool,
+    pub mime_nesting_limit: usize,
+    /// Octets of a boundary that count.
+    pub mime_boundary_length_limit: usize,
+    /// `strict_7bit_headers` and its like.
+    pub strictness: Strictness,
+    /// `header_checks` and its like.
+    pub checks: Checks,
+    /// Octets of each body that are looked at; 0: all.
+    pub body_checks_size_limit: u64,
     pub cleanup_replace_stray_cr_lf: bool,
     /// Recipients remembered to find duplicates; 0: all.
     pub duplicate_filter_limit: usize,
@@ -39,6 +52,14 @@ pub enum FromFormat {
 }
 
 impl Settings {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            header_size_limit: self.header_size_limit,
+            mime_nesting_limit: self.mime_nesting_limit,
+            mime_boundary_length_limit: self.mime_boundary_length_limit,
+        }
+    }
+
     pub fn new(myhostname: &str, mail_name: &str) -> Settings {
         let dropped = ["bcc", "content-length", "resent-bcc", "return-path"];
         Settings {
@@ -54,6 +75,12 @@ impl Settings {
             header_from_format: FromFormat::Standard,
             enable_long_queue_ids: false,
             detect_8bit_encoding_header: true,
+            disable_mime_input_processing: false,
+            mime_nesting_limit: 100,
+            mime_boundary_length_limit: 2048,
+            strictness: Strictness::default(),
+            checks: Checks::default(),
+            body_checks_size_limit: 51_200,
             cleanup_replace_stray_cr_lf: true,
             duplicate_filter_limit: 1000,
             enable_original_recipient: true,

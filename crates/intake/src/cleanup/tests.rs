@@ -275,7 +275,7 @@ fn as_postfix_leaves_them() {
         let mut log: Vec<String> = Vec::new();
         for note in &finished.notes {
             match note {
-                Note::MessageId { .. } => log.push(note.to_string()),
+                Note::MessageId { .. } | Note::Info(_) => log.push(note.to_string()),
                 Note::Warning(_) => log.push(format!("warning: {note}")),
                 // The rows have only what bears the queue id.
                 Note::Misconfigured(_) => {}

@@ -63,6 +63,8 @@ pub struct Service {
     pub smtpd_sasl_authenticated_header: bool,
     /// `content_filter`; empty: none.
     pub content_filter: String,
+    /// `receive_override_options` has `no_header_body_checks`.
+    pub no_header_body_checks: bool,
     /// `receive_override_options` has `no_address_mappings`.
     pub no_address_mappings: bool,
     pub enqueue: enqueue::Context,

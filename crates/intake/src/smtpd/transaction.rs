@@ -129,7 +129,12 @@ impl Transaction {
             prepend: effects.prepend.iter().map(|line| line.to_vec()).collect(),
             full_name: None,
             envelope,
-            options: Options { map_addresses: map, add_bcc: map, ..Options::SMTP },
+            options: Options {
+                map_addresses: map,
+                add_bcc: map,
+                checks: !service.no_header_body_checks,
+                ..Options::SMTP
+            },
         };
         Some((draft, incoming))
     }

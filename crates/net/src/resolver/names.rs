@@ -167,7 +167,10 @@ impl NativeError {
             Failure::NoSuchDomain | Failure::InvalidName | Failure::AliasLoop => NativeError::Unknown,
             Failure::NoData => NativeError::NoAddress,
             Failure::ServerFailure { rcode: 2 | 4 | 5 } | Failure::Timeout => NativeError::TryAgain,
-            Failure::ServerFailure { .. } | Failure::Malformed | Failure::InvalidData => NativeError::Failed,
+            Failure::BadFilter => NativeError::TryAgain,
+            Failure::ServerFailure { .. } | Failure::Malformed | Failure::InvalidData | Failure::Filtered => {
+                NativeError::Failed
+            }
         }
     }
 }

@@ -43,8 +43,10 @@ impl From<&Failure> for DnsError {
             }
             // FORMERR
             Failure::ServerFailure { rcode: 1 } => DnsError::Failed,
-            Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed => DnsError::TryLater,
-            Failure::InvalidData => DnsError::Malformed,
+            Failure::ServerFailure { .. } | Failure::Timeout | Failure::Malformed | Failure::BadFilter => {
+                DnsError::TryLater
+            }
+            Failure::InvalidData | Failure::Filtered => DnsError::Malformed,
         }
     }
 }

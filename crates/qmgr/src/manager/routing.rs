@@ -20,10 +20,15 @@ pub(super) async fn route(
     setup: Arc<Setup>,
     stored: Arc<Stored>,
     trace: Trace,
-    indexes: Vec<u32>,
+    mut indexes: Vec<u32>,
 ) -> Vec<Routed> {
     let envelope = &stored.envelope;
     let redirect = extra(&stored, "redirect_to").map(|to| Address::new(to.clone()));
+    if redirect.is_some() {
+        // Postfix: the first by domain and address, golden: in-checks
+        let address = |index: &u32| &envelope.recipients[*index as usize].address;
+        indexes.sort_by_key(|index| (address(index).domain().map(<[u8]>::to_vec), address(index).folded()));
+    }
     let mut routed = Vec::with_capacity(indexes.len());
     for index in indexes {
         let address = &envelope.recipients[index as usize].address;

@@ -33,6 +33,8 @@ pub enum Scope {
 pub enum Lost {
     Closed,
     TimedOut,
+    /// It is there, but a table of ours cannot be asked what its reply is to mean.
+    LocalData,
 }
 
 impl Failure {
@@ -47,6 +49,10 @@ impl Failure {
         let reason = match lost {
             Lost::Closed => format!("lost connection with {name} while {doing}"),
             Lost::TimedOut => format!("conversation with {name} timed out while {doing}"),
+            Lost::LocalData => {
+                let text = format!("local data error while talking to {name}");
+                return Failure::ours(Scope::Site, DsnStatus::new(4, 3, 0), text);
+            }
         };
         Failure::ours(Scope::Site, DsnStatus::new(4, 4, 2), reason)
     }

@@ -1,6 +1,8 @@
 //! The beginning of a conversation: greeting, EHLO, HELO, LHLO.
 
-use super::{Client, ClientNotice, Failure, Features, Protocol, Scope, ServerReply, Stage, Wire};
+use super::{
+    Client, ClientNotice, Failure, Features, PixWorkarounds, Protocol, Scope, ServerReply, Stage, Wire,
+};
 use mail::DsnStatus;
 
 impl<W: Wire> Client<W> {
@@ -59,9 +61,11 @@ impl<W: Wire> Client<W> {
 
     fn learn_from_greeting(&mut self, reply: &ServerReply) {
         let says_nothing = reply.text.bytes().all(|b| b"20 *\t".contains(&b));
-        let is_pix = says_nothing && self.server.disables_esmtp_behind_pix;
-        if is_pix {
-            self.note(ClientNotice::PixWorkarounds("disable_esmtp".into()));
+        if says_nothing {
+            self.pix_workarounds = self.server.smtp_pix_workarounds;
+        }
+        if self.pix_workarounds != PixWorkarounds::default() {
+            self.note(ClientNotice::PixWorkarounds(self.pix_workarounds.names()));
         }
         let mut words = reply.text.split([' ', '\t', '-']).filter(|word| !word.is_empty()).skip(1);
         let name = words.next().unwrap_or_default();
@@ -72,7 +76,7 @@ impl<W: Wire> Client<W> {
         let says_esmtp = words.any(|word| word.eq_ignore_ascii_case("ESMTP"));
         let wants_esmtp =
             (says_esmtp || self.settings.smtp_always_send_ehlo) && !self.settings.smtp_never_send_ehlo;
-        self.is_esmtp = wants_esmtp && !is_pix;
+        self.is_esmtp = wants_esmtp && !self.pix_workarounds.disable_esmtp;
     }
 
     fn check_loop(&mut self) -> Result<(), Failure> {

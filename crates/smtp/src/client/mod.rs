@@ -18,9 +18,9 @@ pub use failure::{Failure, Lost, Scope};
 pub use features::{Features, XforwardFeatures};
 pub use login::Login;
 pub use notice::ClientNotice;
-pub use reply::{Endless, Oddity, ReplyFilter, ReplyReader, ServerReply};
+pub use reply::{CannotTell, Oddity, ReplyFilter, ReplyReader, ServerReply, Unreadable};
 pub use stage::Stage;
-pub use transaction::{Content, Report, VerifyTarget};
+pub use transaction::{Content, Report, Unsendable, VerifyTarget};
 
 use crate::keywords::Keywords;
 use bytes::BytesMut;
@@ -34,6 +34,9 @@ pub trait Wire: Send {
 
     /// Sends what waits.
     fn flush(&mut self, stage: Stage) -> impl Future<Output = Result<(), Lost>> + Send;
+
+    /// Waits for a while, before the final dot (`smtp_pix_workaround_delay_time`).
+    fn pause(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Waits for octets and appends them to `input`, at least one.
     fn receive(
@@ -100,10 +103,42 @@ pub struct Server {
     pub port: u16,
     /// `smtp_discard_ehlo_keywords`, or what `smtp_discard_ehlo_keyword_address_maps` has for the address.
     pub smtp_discard_ehlo_keywords: Keywords,
-    /// `smtp_pix_workarounds` has disable_esmtp: a greeting of stars is answered with HELO.
-    pub disables_esmtp_behind_pix: bool,
+    /// What is done about a greeting of stars.
+    pub smtp_pix_workarounds: PixWorkarounds,
     /// Whether a server that bears our name is ourselves: it was found through MX records.
     pub loop_detection: Option<LoopDetection>,
+}
+
+/// Ways to get through a Cisco PIX with its bugs (`smtp_pix_workarounds`, `smtp_pix_workaround_maps`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PixWorkarounds {
+    /// Say HELO.
+    pub disable_esmtp: bool,
+    /// Wait before the final dot.
+    pub delay_dotcrlf: bool,
+}
+
+impl PixWorkarounds {
+    /// Reads a list of words; gives those back that are none.
+    pub fn parse(words: &str) -> (PixWorkarounds, Vec<&str>) {
+        let (mut workarounds, mut unknown) = (PixWorkarounds::default(), Vec::new());
+        let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
+        for word in words.split(is_separator).filter(|word| !word.is_empty()) {
+            match word.to_ascii_lowercase().as_str() {
+                "disable_esmtp" => workarounds.disable_esmtp = true,
+                "delay_dotcrlf" => workarounds.delay_dotcrlf = true,
+                _ => unknown.push(word),
+            }
+        }
+        (workarounds, unknown)
+    }
+
+    /// Their names, as the log has them.
+    pub(crate) fn names(self) -> String {
+        let names = [(self.disable_esmtp, "disable_esmtp"), (self.delay_dotcrlf, "delay_dotcrlf")];
+        let names: Vec<_> = names.iter().filter(|(is_on, _)| *is_on).map(|(_, name)| *name).collect();
+        names.join(" ")
+    }
 }
 
 /// What to say when mail came round.
@@ -137,6 +172,8 @@ pub struct Client<W> {
     settings: Arc<Settings>,
     server: Server,
     features: Features,
+    /// The server is behind a PIX: what is done about it.
+    pix_workarounds: PixWorkarounds,
     /// EHLO is worth a try.
     is_esmtp: bool,
     is_reusable: bool,
@@ -158,6 +195,7 @@ impl<W: Wire> Client<W> {
             settings,
             server,
             features: Features::default(),
+            pix_workarounds: PixWorkarounds::default(),
             is_esmtp: true,
             is_reusable: true,
             is_broken: false,
@@ -219,6 +257,7 @@ impl<W: Wire> Client<W> {
             settings: self.settings,
             server: self.server,
             features: Features::default(),
+            pix_workarounds: self.pix_workarounds,
             is_esmtp: true,
             is_reusable: self.is_reusable,
             is_broken: false,
@@ -287,7 +326,10 @@ impl<W: Wire> Client<W> {
     async fn receive_reply(&mut self, stage: Stage) -> Result<ServerReply, Lost> {
         loop {
             let mut rest = &self.input[..];
-            let reply = self.reader.read(&mut rest).map_err(|Endless| Lost::Closed)?;
+            let reply = self.reader.read(&mut rest).map_err(|why| match why {
+                Unreadable::Endless => Lost::Closed,
+                Unreadable::Unfiltered => Lost::LocalData,
+            })?;
             let taken = self.input.len() - rest.len();
             bytes::Buf::advance(&mut self.input, taken);
             if let Some(reply) = reply {

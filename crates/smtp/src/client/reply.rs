@@ -35,10 +35,16 @@ impl ServerReply {
 #[derive(Clone)]
 pub struct ReplyFilter(Arc<Replace>);
 
-type Replace = dyn Fn(&str) -> Option<String> + Send + Sync;
+/// A table cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CannotTell;
+
+type Replace = dyn Fn(&str) -> Result<Option<String>, CannotTell> + Send + Sync;
 
 impl ReplyFilter {
-    pub fn new(filter: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> ReplyFilter {
+    pub fn new(
+        filter: impl Fn(&str) -> Result<Option<String>, CannotTell> + Send + Sync + 'static,
+    ) -> ReplyFilter {
         ReplyFilter(Arc::new(filter))
     }
 }
@@ -85,11 +91,18 @@ pub enum Oddity {
     Garbage(String),
     /// A line was replaced by another (`smtp_reply_filter`).
     Replaced { line: String, by: String },
+    /// What would replace this line could not be found out.
+    Unfiltered(String),
 }
 
-/// The reply has no end.
+/// Why a reply cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endless;
+pub enum Unreadable {
+    /// It has no end.
+    Endless,
+    /// `smtp_reply_filter` could not be asked.
+    Unfiltered,
+}
 
 /// A reply may be so many times as long as what is kept of it.
 const ENDLESS_FACTOR: usize = 100;
@@ -115,14 +128,14 @@ impl ReplyReader {
     }
 
     /// Takes a reply off the front of `input`; None if its end has not come. Lines may end with a bare LF.
-    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<ServerReply>, Endless> {
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<ServerReply>, Unreadable> {
         while !input.is_empty() {
             let newline = memchr(b'\n', input);
             let (piece, rest) = input.split_at(newline.map_or(input.len(), |at| at + 1));
             *input = rest;
             self.take(piece)?;
             if newline.is_some()
-                && let Some(reply) = self.end_line()
+                && let Some(reply) = self.end_line()?
             {
                 return Ok(Some(reply));
             }
@@ -135,10 +148,10 @@ impl ReplyReader {
         std::mem::take(&mut self.oddities)
     }
 
-    fn take(&mut self, piece: &[u8]) -> Result<(), Endless> {
+    fn take(&mut self, piece: &[u8]) -> Result<(), Unreadable> {
         self.size += piece.len();
         if self.size > self.limit.saturating_mul(ENDLESS_FACTOR) {
-            return Err(Endless);
+            return Err(Unreadable::Endless);
         }
         let room = (self.limit + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -147,9 +160,9 @@ impl ReplyReader {
     }
 
     /// A line is whole. The reply, if that was its last.
-    fn end_line(&mut self) -> Option<ServerReply> {
+    fn end_line(&mut self) -> Result<Option<ServerReply>, Unreadable> {
         let line = self.take_line();
-        let line = self.filtered(line);
+        let line = self.filtered(line)?;
         let end = Line::parse(&line);
         if self.kept < self.limit {
             self.kept += line.len() + 1;
@@ -157,7 +170,7 @@ impl ReplyReader {
         } else if !self.oddities.iter().any(|oddity| matches!(oddity, Oddity::LongReply(_))) {
             self.add(Oddity::LongReply(beginning(&self.lines.join(" "))));
         }
-        match end {
+        Ok(match end {
             Line::Middle => None,
             Line::Garbage => {
                 self.add(Oddity::Garbage(line.chars().take(100).collect()));
@@ -168,14 +181,23 @@ impl ReplyReader {
                 let lines = std::mem::take(&mut self.lines);
                 Some(ServerReply { code, status, text: lines.join(" "), lines })
             }
-        }
+        })
     }
 
-    fn filtered(&mut self, line: String) -> String {
-        let Some(by) = self.filter.as_ref().and_then(|filter| filter.0(&line)) else { return line };
-        let by = printable(by.as_bytes());
-        self.add(Oddity::Replaced { line, by: by.clone() });
-        by
+    fn filtered(&mut self, line: String) -> Result<String, Unreadable> {
+        let Some(filter) = &self.filter else { return Ok(line) };
+        match filter.0(&line) {
+            Ok(None) => Ok(line),
+            Ok(Some(by)) => {
+                let by = printable(by.as_bytes());
+                self.add(Oddity::Replaced { line, by: by.clone() });
+                Ok(by)
+            }
+            Err(CannotTell) => {
+                self.add(Oddity::Unfiltered(line));
+                Err(Unreadable::Unfiltered)
+            }
+        }
     }
 
     fn add(&mut self, oddity: Oddity) {
@@ -296,7 +318,7 @@ mod tests {
     fn an_endless_reply_has_an_end() {
         for wire in [&b"250-x\r\n".repeat(400), &b"x".repeat(3000)] {
             let mut reader = ReplyReader::new(20);
-            assert_eq!(reader.read(&mut &wire[..]), Err(Endless));
+            assert_eq!(reader.read(&mut &wire[..]), Err(Unreadable::Endless));
         }
     }
 

@@ -21,12 +21,29 @@ const CHUNK: usize = 64 << 10;
 /// Where content comes from.
 pub trait Content: Send {
     /// The next octets, as the queue keeps them; None at the end.
-    fn next_chunk(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+    fn next_chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, Unsendable>> + Send;
 }
 
 impl<I: Iterator<Item = io::Result<Bytes>> + Send> Content for I {
-    async fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        self.next().transpose()
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Unsendable> {
+        Ok(self.next().transpose()?)
+    }
+}
+
+/// Why content cannot be given.
+#[derive(Debug)]
+pub enum Unsendable {
+    /// The queue cannot be read.
+    Unreadable(io::Error),
+    /// A table could not be asked what is to be done with it; the log says so.
+    LocalData,
+    /// It is not such that a server could get it.
+    Malformed(DsnStatus, &'static str),
+}
+
+impl From<io::Error> for Unsendable {
+    fn from(error: io::Error) -> Unsendable {
+        Unsendable::Unreadable(error)
     }
 }
 
@@ -253,7 +270,7 @@ impl<W: Wire> Client<W> {
             let chunk = match content.next_chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(error) => return Err(self.unreadable(&error)),
+                Err(why) => return Err(self.unsendable(&why)),
             };
             for piece in chunk.chunks(CHUNK) {
                 encoder.encode(piece, &mut wire);
@@ -262,6 +279,14 @@ impl<W: Wire> Client<W> {
         }
         if encoder.has_folded() {
             self.note(ClientNotice::BrokenLine { limit: self.settings.smtp_line_length_limit });
+        }
+        if self.pix_workarounds.delay_dotcrlf {
+            encoder.end_last_line(&mut wire);
+            self.send_piece(&mut wire).await?;
+            if let Err(lost) = self.wire.flush(Stage::Content).await {
+                return Err(self.lost_in_content(lost).await);
+            }
+            self.wire.pause().await;
         }
         encoder.finish(&mut wire);
         self.send_piece(&mut wire).await
@@ -288,11 +313,20 @@ impl<W: Wire> Client<W> {
         self.lost(lost, Stage::Content)
     }
 
-    /// The queue cannot give the content: the connection is dropped, so that no part of a message passes for the whole.
-    fn unreadable(&mut self, error: &io::Error) -> Failure {
+    /// There is no more of the content: the connection is dropped, so that no part of a message passes for the whole.
+    fn unsendable(&mut self, why: &Unsendable) -> Failure {
         self.is_broken = true;
-        let text = format!("local data error while talking to {}: {error}", self.server.name_and_address);
-        Failure::ours(Scope::Message, DsnStatus::new(4, 3, 0), text)
+        let name = &self.server.name_and_address;
+        let (status, text) = match why {
+            Unsendable::Unreadable(error) => {
+                (DsnStatus::new(4, 3, 0), format!("local data error while talking to {name}: {error}"))
+            }
+            Unsendable::LocalData => {
+                (DsnStatus::new(4, 3, 0), format!("local data error while talking to {name}"))
+            }
+            Unsendable::Malformed(status, text) => (*status, (*text).to_owned()),
+        };
+        Failure::ours(Scope::Message, status, text)
     }
 
     /// The replies to the content: one, or with LMTP one for each recipient that was accepted (RFC 2033 4.2).

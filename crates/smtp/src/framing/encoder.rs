@@ -48,13 +48,18 @@ impl Encoder {
 
     /// Appends what is missing of the last line, and the dot.
     pub fn finish(&mut self, wire: &mut Vec<u8>) {
+        self.end_last_line(wire);
+        wire.extend_from_slice(b".\r\n");
+    }
+
+    /// Appends what is missing of the last line: nothing but the dot may follow.
+    pub fn end_last_line(&mut self, wire: &mut Vec<u8>) {
         if std::mem::take(&mut self.holds_cr) {
             self.put(b"\r", wire);
         }
         if self.column > 0 {
             self.end_line(wire);
         }
-        wire.extend_from_slice(b".\r\n");
     }
 
     /// Whether a line was longer than allowed.

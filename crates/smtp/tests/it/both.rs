@@ -47,6 +47,8 @@ impl Wire for Welcome {
         Ok(())
     }
 
+    async fn pause(&mut self) {}
+
     async fn receive(&mut self, input: &mut BytesMut, stage: Stage) -> Result<(), Lost> {
         // the greeting is due before anything is said
         self.send(b"", stage).await?;

@@ -282,6 +282,8 @@ impl Wire for Peer {
         Ok(())
     }
 
+    async fn pause(&mut self) {}
+
     async fn receive(&mut self, input: &mut BytesMut, stage: Stage) -> Result<(), Lost> {
         if self.said.is_empty() && self.hangs {
             return Err(Lost::TimedOut);

@@ -1,4 +1,0 @@
-//! The parts of a body, in any split.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mail::mime::fuzz_mime_parts(data));
