@@ -72,7 +72,7 @@ mod tests {
     use crate::reports::tests::quiet;
     use crate::verdicts::DiscardAgent;
     use mail::Time;
-    use tables::{Maps, OpenContext};
+    use tables::OpenContext;
 
     #[test]
     fn what_becomes_of_outcomes() {
@@ -83,7 +83,7 @@ mod tests {
         let table = tables::open(spec, &context).expect("a table");
         let now = || Time::from_secs(0);
         let filter = StatusFilter {
-            agent: Arc::new(DiscardAgent { now }),
+            agent: Arc::new(DiscardAgent { now, log: quiet() }),
             maps: Maps::new("smtp_delivery_status_filter", vec![table]),
             log: quiet(),
         };

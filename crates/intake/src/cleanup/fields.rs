@@ -102,11 +102,9 @@ impl Fields {
         match name {
             Name::MessageId => facts.notes.push(log_id(false)),
             Name::ResentMessageId => facts.notes.push(log_id(true)),
-            Name::Received => {
-                if self.hops >= context.settings.hopcount_limit {
-                    facts.warn("message rejected: hopcount exceeded".to_string());
-                    facts.fail(Trouble::TooManyHops);
-                }
+            Name::Received if self.hops >= context.settings.hopcount_limit => {
+                facts.warn("message rejected: hopcount exceeded".to_string());
+                facts.fail(Trouble::TooManyHops);
             }
             Name::ContentTransferEncoding => {
                 facts.is_8bit |= context.settings.detect_8bit_encoding_header && says_8bit(field);
