@@ -21,7 +21,6 @@ mod postmulti;
 mod postqueue;
 mod postsuper;
 pub mod program;
-mod receipt;
 mod sendmail;
 mod server;
 mod sibling;

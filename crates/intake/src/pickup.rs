@@ -67,7 +67,7 @@ impl Pickup {
     }
 
     async fn queue(&self, context: &Context, name: QueueId, picked: Picked) {
-        match self.enter(context, picked).await {
+        match self.enter(context, name, picked).await {
             Ok(()) => {
                 if let Err(e) = self.maildrop.remove(name) {
                     // It will be delivered again: better than not at all.
@@ -94,12 +94,19 @@ impl Pickup {
         }
     }
 
-    async fn enter(&self, context: &Context, mut picked: Picked) -> Result<(), NotTaken> {
+    async fn enter(
+        &self,
+        context: &Context,
+        name: QueueId,
+        mut picked: Picked,
+    ) -> Result<(), NotTaken> {
         let draft =
             context.spool.draft(picked.arrival, 0).map_err(|e| NotTaken::Queue(NotQueued::Spool(e)))?;
         let submission = picked.reader.submission().clone();
+        let orig_id = submission.requeued.is_some().then_some(name);
         let incoming = self.incoming(draft.id(), picked.uid, picked.arrival, submission);
-        self.log.event(&PickedUp { id: draft.id(), uid: picked.uid, sender: &incoming.envelope.sender });
+        let sender = &incoming.envelope.sender;
+        self.log.event(&PickedUp { id: draft.id(), uid: picked.uid, sender, orig_id });
         let mut entry = Entry::begin(context, draft, incoming).await;
         let mut lines = LineEnds::default();
         let mut out = Vec::with_capacity(PIECE_SIZE);
@@ -127,7 +134,7 @@ impl Pickup {
             recipients: submission.recipients,
             arrival,
             origin: Origin::Local { uid },
-            client: Client::default(),
+            client: submission.requeued.map_or_else(Client::default, |requeued| requeued.client),
             encoding: submission.encoding,
             ret: submission.ret,
             envid: submission.envid,

@@ -10,13 +10,16 @@ pub struct PickedUp<'a> {
     pub id: QueueId,
     pub uid: u32,
     pub sender: &'a Address,
+    /// The queue id that a requeued message had before.
+    pub orig_id: Option<QueueId>,
 }
 
 impl Event for PickedUp<'_> {}
 
 impl fmt::Display for PickedUp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: uid={} from=<{}>", self.id, self.uid, self.sender)
+        write!(f, "{}: uid={} from=<{}>", self.id, self.uid, self.sender)?;
+        self.orig_id.map_or(Ok(()), |orig_id| write!(f, " orig_id={orig_id}"))
     }
 }
 
@@ -119,7 +122,14 @@ mod tests {
         let notice = QueueId::parse(b"DEF456").expect("an id");
         let sender = Address::from("a@example.org");
         for (line, expect) in [
-            (PickedUp { id, uid: 0, sender: &sender }.to_string(), "ABC123: uid=0 from=<a@example.org>"),
+            (
+                PickedUp { id, uid: 0, sender: &sender, orig_id: None }.to_string(),
+                "ABC123: uid=0 from=<a@example.org>",
+            ),
+            (
+                PickedUp { id, uid: 102, sender: &sender, orig_id: Some(notice) }.to_string(),
+                "ABC123: uid=102 from=<a@example.org> orig_id=DEF456",
+            ),
             (
                 Active { id, sender: &Address::null(), size: 315, recipients: 1 }.to_string(),
                 "ABC123: from=<>, size=315, nrcpt=1 (queue active)",

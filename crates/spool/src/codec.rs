@@ -231,7 +231,7 @@ fn get_status(value: &[u8]) -> Result<DsnStatus, Malformed> {
     Ok(DsnStatus::new(class, subject, detail))
 }
 
-fn put_client(out: &mut Vec<u8>, client: &Client) {
+pub(crate) fn put_client(out: &mut Vec<u8>, client: &Client) {
     use tag::client as t;
     put_nonempty(out, t::NAME, client.name.as_bytes());
     put_nonempty(out, t::ADDRESS, client.address.as_bytes());
@@ -243,7 +243,7 @@ fn put_client(out: &mut Vec<u8>, client: &Client) {
     put_nonempty(out, t::SASL_SENDER, client.sasl_sender.as_bytes());
 }
 
-fn get_client(octets: &[u8]) -> Result<Client, Malformed> {
+pub(crate) fn get_client(octets: &[u8]) -> Result<Client, Malformed> {
     use tag::client as t;
     let mut client = Client::default();
     for field in Fields(octets) {

@@ -85,7 +85,8 @@ pub struct Listed {
 pub enum Admin {
     Hold,
     Release,
-    /// Route anew, as if it had just come: due at once, no longer held.
+    /// Route anew, as if it had just come: due at once, no longer held. `postsuper -r` goes further: it has the message
+    /// picked up again ([`Maildrop::put_back`](crate::maildrop::Maildrop::put_back)).
     Requeue,
     /// Return to the sender at the next attempt.
     Expire,

@@ -5,7 +5,7 @@
 
 use crate::maildrop::{Limits, Maildrop};
 use crate::{Listed, Summary};
-use mail::{Address, Fate, Outcome, QueueId};
+use mail::{Address, Fate, Outcome, QueueId, Recipient};
 use std::io::{self, BufRead};
 
 /// A message as listings show it.
@@ -107,15 +107,20 @@ impl Entry {
     fn of_letter(maildrop: &Maildrop, name: QueueId) -> Option<Entry> {
         let picked = maildrop.open(name, Limits::default()).ok()?;
         let submission = picked.reader.submission();
-        let waiting = |a: &Address| Waiting { address: a.external(), reason: Vec::new() };
+        let requeued = submission.requeued.as_ref();
+        let reason = |n: usize| requeued.and_then(|r| r.reasons.get(n)).map_or(Vec::new(), |r| r.to_vec());
+        let waiting = |(n, recipient): (usize, &Recipient)| Waiting {
+            address: recipient.address.external(),
+            reason: reason(n),
+        };
         Some(Entry {
             queue: Queue::Maildrop,
             id: name,
             arrival: picked.arrival.secs(),
-            size: picked.file_size,
+            size: requeued.map_or(picked.file_size, |requeued| requeued.size),
             forced_expire: false,
             sender: submission.sender.as_ref().map(sender).unwrap_or_default(),
-            recipients: submission.recipients.iter().map(|r| waiting(&r.address)).collect(),
+            recipients: submission.recipients.iter().enumerate().map(waiting).collect(),
         })
     }
 }
@@ -216,7 +221,7 @@ fn malformed() -> io::Error {
 mod tests {
     use super::*;
     use crate::maildrop::Submission;
-    use mail::{DsnStatus, Envelope, Outcome, Recipient, Time};
+    use mail::{DsnStatus, Envelope, Outcome, Time};
 
     fn entry() -> Entry {
         Entry {

@@ -1,10 +1,12 @@
 //! Our messages and letters as the records that Postfix would have of them.
 
 use super::record::{Record, kind, size_in_file};
-use mail::{Address, Encoding, Envelope, Fate, Notify, Origin, QueueId, Recipient, Ret, Time, xtext};
+use mail::{
+    Address, Encoding, Envelope, Fate, Notify, Origin, Outcome, QueueId, Recipient, Ret, Time, xtext,
+};
 use params::service::Common;
 use spool::Stored;
-use spool::maildrop::{MaildropError, Picked, Submission};
+use spool::maildrop::{MaildropError, Picked, Requeued, Submission};
 use spool::showq::Queue;
 use std::io;
 
@@ -31,7 +33,7 @@ pub(super) enum Broken {
 /// A message of the spool. `line_length_limit`: longer lines come in pieces.
 pub(super) fn show(stored: &Stored, line_length_limit: usize, sink: Sink<'_>) -> Result<(), Broken> {
     let mut file = File::new(line_length_limit, true, sink);
-    for (kind, data) in envelope_records(stored) {
+    for (kind, data) in envelope_records(stored.id, &stored.envelope, &stored.outcomes) {
         if !file.put(kind, &data)? {
             return Ok(());
         }
@@ -47,12 +49,18 @@ pub(super) fn show(stored: &Stored, line_length_limit: usize, sink: Sink<'_>) ->
 
 /// A letter in the maildrop.
 pub(super) fn show_letter(
+    id: QueueId,
     picked: &mut Picked,
     line_length_limit: usize,
     sink: Sink<'_>,
 ) -> Result<(), Broken> {
     let mut file = File::new(line_length_limit, false, sink);
-    for (kind, data) in letter_records(picked.reader.submission(), picked.arrival) {
+    let submission = picked.reader.submission();
+    let records = match &submission.requeued {
+        Some(requeued) => requeued_records(id, submission, requeued, picked.arrival),
+        None => letter_records(submission, picked.arrival),
+    };
+    for (kind, data) in records {
         if !file.put(kind, &data)? {
             return Ok(());
         }
@@ -158,13 +166,12 @@ fn rewrite_context(is_local: bool) -> Part {
 }
 
 /// Everything before the content. The size record comes first and says how long the others are.
-fn envelope_records(stored: &Stored) -> Vec<Part> {
-    let envelope = &stored.envelope;
+fn envelope_records(id: QueueId, envelope: &Envelope, outcomes: &[Option<Outcome>]) -> Vec<Part> {
     let mut records = vec![time(envelope.arrival)];
     records.extend(envelope.content_filter.iter().map(|filter| (kind::FILTER, filter.clone().into_bytes())));
     records.push(attribute("create_time", envelope.arrival.secs().to_string()));
     if envelope.origin == Origin::Smtp {
-        records.push(attribute("log_ident", stored.id.as_str()));
+        records.push(attribute("log_ident", id.as_str()));
     }
     records.push(rewrite_context(envelope.rewrite_local));
     records.extend(sasl(envelope));
@@ -178,7 +185,7 @@ fn envelope_records(stored: &Stored) -> Vec<Part> {
         records.extend(client(envelope));
     }
     records.extend(others.into_iter().map(|(name, value)| extra(name, value)));
-    for (recipient, outcome) in envelope.recipients.iter().zip(&stored.outcomes) {
+    for (recipient, outcome) in envelope.recipients.iter().zip(outcomes) {
         let is_done = outcome.as_ref().is_some_and(|o| o.fate != Fate::Deferred);
         records.extend(recipient_records(recipient, is_done));
     }
@@ -272,6 +279,29 @@ fn original_recipient(orcpt: Option<&[u8]>, original: &Address) -> Vec<u8> {
     [kind, &xtext::decode(address).unwrap_or_else(|| address.to_vec())].concat()
 }
 
+/// As in the queue, where the letter was before.
+fn requeued_records(id: QueueId, submission: &Submission, requeued: &Requeued, arrival: Time) -> Vec<Part> {
+    let (contexts, mut extra): (Vec<_>, Vec<_>) =
+        submission.extra.iter().cloned().partition(|(name, _)| name == "rewrite_context");
+    extra.extend(submission.full_name.iter().map(|name| ("sender_fullname".to_owned(), name.clone())));
+    let came_by_smtp = !requeued.client.name.is_empty();
+    let envelope = Envelope {
+        sender: submission.sender.clone().unwrap_or_default(),
+        recipients: submission.recipients.clone(),
+        arrival,
+        origin: if came_by_smtp { Origin::Smtp } else { Origin::Internal },
+        client: requeued.client.clone(),
+        encoding: submission.encoding,
+        ret: submission.ret,
+        envid: submission.envid.clone(),
+        rewrite_local: contexts.is_empty(),
+        size: requeued.size,
+        extra,
+        ..Envelope::default()
+    };
+    envelope_records(id, &envelope, &vec![None; envelope.recipients.len()])
+}
+
 fn letter_records(submission: &Submission, arrival: Time) -> Vec<Part> {
     let mut records = vec![time(arrival)];
     records.extend(dsn(submission.envid.as_deref(), submission.ret));
@@ -293,7 +323,7 @@ fn letter_records(submission: &Submission, arrival: Time) -> Vec<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::{Client, DsnStatus, Outcome};
+    use mail::{Client, DsnStatus};
     use spool::Content;
 
     fn outcome(recipient: u32, fate: Fate) -> Option<Outcome> {

@@ -149,7 +149,7 @@ impl Command<'_> {
         match maildrop.open(id, Limits { content_size_max: 0, ..Limits::default() }) {
             Ok(mut picked) => {
                 let path = message::path(self.common, Queue::Maildrop, id);
-                return self.show(&path, |sink| message::show_letter(&mut picked, limit, sink));
+                return self.show(&path, |sink| message::show_letter(id, &mut picked, limit, sink));
             }
             // It is not there, or not for this user; then the spool is neither.
             Err(MaildropError::Io(_)) => {}

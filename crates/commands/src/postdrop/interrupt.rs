@@ -2,7 +2,7 @@
 
 use mail::QueueId;
 use nix::sys::signal::{SigSet, Signal};
-use spool::maildrop::Letter;
+use spool::maildrop::{Blank, Letter, Submission};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,11 +11,19 @@ const SIGNALS: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGXCPU];
 
 /// A letter that goes if a signal comes before it is committed.
-pub(super) struct Guarded(Arc<Mutex<Option<Letter>>>);
+pub(super) struct Guarded(Arc<Mutex<Page>>);
+
+/// How far the letter is.
+enum Page {
+    Blank(Blank),
+    Begun(Letter),
+    /// It is in the maildrop, or it is gone.
+    None,
+}
 
 impl Guarded {
-    pub(super) fn new(letter: Letter) -> io::Result<Guarded> {
-        let letter = Arc::new(Mutex::new(Some(letter)));
+    pub(super) fn new(blank: Blank) -> io::Result<Guarded> {
+        let letter = Arc::new(Mutex::new(Page::Blank(blank)));
         let mut awaited = SigSet::empty();
         SIGNALS.into_iter().filter(|s| !sys::signals::is_ignored(*s)).for_each(|s| awaited.add(s));
         awaited.thread_block()?;
@@ -28,17 +36,33 @@ impl Guarded {
         Ok(Guarded(letter))
     }
 
+    pub(super) fn begin(&self, submission: &Submission) -> io::Result<()> {
+        let mut page = lock(&self.0);
+        if let Page::Blank(blank) = page.take() {
+            *page = Page::Begun(blank.begin(submission)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn write(&self, octets: &[u8]) -> io::Result<()> {
-        match lock(&self.0).as_mut() {
-            Some(letter) => letter.write_all(octets),
-            None => Err(io::ErrorKind::Interrupted.into()),
+        match &mut *lock(&self.0) {
+            Page::Begun(letter) => letter.write_all(octets),
+            _ => Err(io::ErrorKind::Interrupted.into()),
         }
     }
 
     /// Completes the letter. A signal that comes meanwhile waits.
     pub(super) fn commit(self) -> io::Result<QueueId> {
-        let mut letter = lock(&self.0);
-        letter.take().ok_or(io::ErrorKind::Interrupted)?.commit()
+        match lock(&self.0).take() {
+            Page::Begun(letter) => letter.commit(),
+            _ => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+}
+
+impl Page {
+    fn take(&mut self) -> Page {
+        std::mem::replace(self, Page::None)
     }
 }
 
@@ -49,13 +73,13 @@ impl Drop for Guarded {
     }
 }
 
-fn end_at_signal(awaited: &SigSet, letter: &Mutex<Option<Letter>>) {
+fn end_at_signal(awaited: &SigSet, letter: &Mutex<Page>) {
     // It fails only for a set that makes no sense.
     let Ok(signal) = awaited.wait() else { return };
     drop(lock(letter).take());
     std::process::exit(signal as i32);
 }
 
-fn lock(letter: &Mutex<Option<Letter>>) -> MutexGuard<'_, Option<Letter>> {
+fn lock(letter: &Mutex<Page>) -> MutexGuard<'_, Page> {
     letter.lock().unwrap_or_else(PoisonError::into_inner)
 }

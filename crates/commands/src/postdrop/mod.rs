@@ -12,7 +12,6 @@ use crate::getopt;
 use crate::instance::Instance;
 use crate::lists;
 use crate::program::{Fatal, Program, Run, reason};
-use crate::receipt::Receipt;
 use crate::server;
 use interrupt::Guarded;
 use mail::QueueId;
@@ -21,7 +20,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::getuid;
 use params::p;
 use spool::control;
-use spool::maildrop::{Limits, Maildrop, MaildropError, Reader};
+use spool::maildrop::{Limits, Maildrop, MaildropError, Reader, Receipt};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -76,14 +75,19 @@ enum NotTaken {
 
 /// Takes a submission into the maildrop.
 fn take(program: &Program, input: impl Read, limits: Limits) -> Result<QueueId, NotTaken> {
-    let mut reader = Reader::new(input, limits).map_err(NotTaken::Letter)?;
-    let submission = submission::checked(program, reader.submission()).map_err(NotTaken::Unfit)?;
     let maildrop = Maildrop::new(server::MAILDROP);
-    let created = maildrop.begin(&submission, clock::now()).map_err(|error| {
+    let created = maildrop.create(clock::now()).map_err(|error| {
         program.warning(&format!("mail_queue_enter: create file maildrop: {}", reason(&error)));
         NotTaken::Write(error)
     });
-    let letter = Guarded::new(created?).map_err(NotTaken::Write)?;
+    let blank = created?;
+    let name = blank.name();
+    let letter = Guarded::new(blank).map_err(NotTaken::Write)?;
+    // Who does not want to know it reads no further than to the last receipt.
+    let _ = write!(io::stdout(), "{}", Receipt::Begun(name)).and_then(|()| io::stdout().flush());
+    let mut reader = Reader::new(input, limits).map_err(NotTaken::Letter)?;
+    let submission = submission::checked(program, reader.submission()).map_err(NotTaken::Unfit)?;
+    letter.begin(&submission).map_err(NotTaken::Write)?;
     while let Some(piece) = reader.next_piece().map_err(NotTaken::Letter)? {
         letter.write(piece).map_err(NotTaken::Write)?;
     }

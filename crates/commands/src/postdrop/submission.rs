@@ -18,7 +18,8 @@ const ATTRIBUTES: [(&str, Takes); 3] = [
 
 /// The submission without what its user may not set. An error if it cannot be one.
 pub(super) fn checked(program: &Program, submission: &Submission) -> Result<Submission, String> {
-    let mut submission = submission.clone();
+    // That it was in the queue before is not for users to say.
+    let mut submission = Submission { requeued: None, ..submission.clone() };
     check_lines(&submission)?;
     submission.extra.retain(|(name, value)| {
         let is_allowed = ATTRIBUTES.iter().any(|(known, takes)| known == name && takes(value));

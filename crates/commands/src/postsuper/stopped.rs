@@ -1,9 +1,10 @@
 //! A mail system that does not run: its spool is taken, as a server would.
 
 use super::{System, resting_queue};
-use crate::program::{Fatal, Program};
-use crate::server::SPOOL;
+use crate::program::{Fatal, Program, reason};
+use crate::server::{MAILDROP, SPOOL};
 use mail::QueueId;
+use spool::maildrop::Maildrop;
 use spool::showq::Queue;
 use spool::{Admin, Event, Options, SegmentSpool, Spool, SpoolError};
 use std::path::Path;
@@ -59,6 +60,9 @@ impl System for Stopped<'_> {
         tell: &mut dyn FnMut(QueueId, bool),
     ) -> Result<(), Fatal> {
         let Some(spool) = &self.spool else { return Ok(()) };
+        if action == Admin::Requeue {
+            return ids.iter().try_for_each(|id| requeue(spool, *id).map(|is_done| tell(*id, is_done)));
+        }
         // All are written before the first is waited for: they share syncs.
         let applies = |id| spool.summary(id).is_some_and(|summary| action.applies_to(&summary));
         let done: Vec<_> = ids.iter().map(|id| applies(*id).then(|| spool.administer(*id, action))).collect();
@@ -75,4 +79,19 @@ impl System for Stopped<'_> {
         self.say_events();
         Ok(())
     }
+}
+
+/// False: there is no such message.
+fn requeue(spool: &SegmentSpool, id: QueueId) -> Result<bool, Fatal> {
+    let fatal = |e: &dyn std::fmt::Display| Fatal::new(format!("{id}: {e}"));
+    let stored = match spool.load(id) {
+        Ok(stored) => stored,
+        Err(SpoolError::Unknown(_)) => return Ok(false),
+        Err(e) => return Err(fatal(&e)),
+    };
+    if !Maildrop::new(MAILDROP).put_back(&stored).map_err(|e| fatal(&reason(&e)))? {
+        return Ok(false);
+    }
+    spool.administer(id, Admin::Delete).wait().map_err(|e| fatal(&e))?;
+    Ok(true)
 }

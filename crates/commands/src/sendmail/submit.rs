@@ -6,12 +6,11 @@ use super::text::{LineEndings, Rules, Text};
 use super::user;
 use crate::instance::Instance;
 use crate::program::{Fatal, Program, Run, reason};
-use crate::receipt::{RECEIPT_LIMIT, Receipt};
 use crate::sibling;
 use mail::{Address, Recipient, xtext};
 use maillog::printable;
 use params::p;
-use spool::maildrop::{Submission, Writer};
+use spool::maildrop::{RECEIPT_LIMIT, Receipt, Submission, Writer};
 use std::fmt::Display;
 use std::io::{self, BufRead, Cursor, Read, Write};
 use std::path::PathBuf;
@@ -65,7 +64,7 @@ pub(super) fn submit(program: &Program, instance: &Instance, options: &Options) 
             program.warning("mail_stream_cleanup: close error");
             Err(origin.fatal(why))
         }
-        None => Err(origin.fatal("queue file write error")),
+        None | Some(Receipt::Begun(_)) => Err(origin.fatal("queue file write error")),
     }
 }
 
@@ -233,12 +232,12 @@ impl Postdrop {
         }
         let stdin = writer.finish().map_err(|e| origin.unwritable(&e))?;
         drop(stdin);
-        let mut line = String::new();
+        let mut lines = String::new();
         // What is no text is no receipt.
-        let read = (&mut self.output).take(RECEIPT_LIMIT).read_to_string(&mut line);
+        let read = (&mut self.output).take(RECEIPT_LIMIT).read_to_string(&mut lines);
         // Its status says no more than the receipt.
         let _ = self.child.wait();
-        Ok(read.ok().and_then(|_| Receipt::parse(&line)))
+        Ok(read.ok().and_then(|_| lines.split_inclusive('\n').last().and_then(Receipt::parse)))
     }
 }
 

@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 /// A letter's mode: others may read it because pickup does not run as its owner. Nobody but pickup's user and the set-gid
 /// `postdrop` gets into the folder (mode 730).
 const LETTER_MODE: u32 = 0o644;
+/// A letter's mode that pickup's user wrote itself, and nobody else can have written.
+const REQUEUED_MODE: u32 = 0o700;
 const TEMPORARY: &str = "tmp.";
 /// How many names [`Maildrop::names`] gives at once: pickup comes back for the rest.
 const NAMES_MAX: usize = 10_000;
@@ -26,14 +28,27 @@ pub struct Maildrop {
     folder: PathBuf,
 }
 
+/// A letter of which nothing is written yet. Dropped, it is removed.
+#[derive(Debug)]
+pub struct Blank {
+    file: File,
+    folder: PathBuf,
+    temporary: Temporary,
+    name: QueueId,
+}
+
 /// A letter that is being written. Dropped before [`Letter::commit`], it is removed.
 #[derive(Debug)]
 pub struct Letter {
-    writer: Option<Writer<File>>,
+    writer: Writer<File>,
     folder: PathBuf,
-    temporary: PathBuf,
-    now: Time,
+    temporary: Temporary,
+    name: QueueId,
 }
+
+/// A file's name until it gets its own.
+#[derive(Debug)]
+struct Temporary(PathBuf);
 
 /// A letter that pickup has opened: it is what `postdrop` makes, as far as its inode tells.
 #[derive(Debug)]
@@ -54,10 +69,14 @@ impl Maildrop {
 
     /// Begins a letter. The content is written through [`Write`].
     pub fn begin(&self, submission: &Submission, now: Time) -> io::Result<Letter> {
+        self.create(now)?.begin(submission)
+    }
+
+    /// Makes a letter's file, so that its name is known before there is anything to write.
+    pub fn create(&self, now: Time) -> io::Result<Blank> {
         let (temporary, file) = self.create_temporary(now)?;
-        let mut letter = Letter { writer: None, folder: self.folder.clone(), temporary, now };
-        letter.writer = Some(Writer::new(file, submission)?);
-        Ok(letter)
+        let name = QueueId::short(now, file.metadata()?.ino());
+        Ok(Blank { file, folder: self.folder.clone(), temporary, name })
     }
 
     /// The complete letters, in no order, at most 10,000.
@@ -86,13 +105,21 @@ impl Maildrop {
         if let Some(what) = strangeness(&metadata) {
             return Err(MaildropError::Strange(what));
         }
-        let reader = Reader::new(BufReader::new(file), limits)?;
+        let mut reader = Reader::new(BufReader::new(file), limits)?;
+        if !self.is_requeued(&metadata)? {
+            reader.forget_requeued();
+        }
         Ok(Picked {
             uid: metadata.uid(),
             arrival: Time::from_micros(metadata.mtime() * 1_000_000 + metadata.mtime_nsec() / 1000),
             file_size: metadata.size(),
             reader,
         })
+    }
+
+    /// Whether the folder's owner wrote the letter itself: what users submit can be read by others.
+    fn is_requeued(&self, letter: &fs::Metadata) -> io::Result<bool> {
+        Ok(letter.mode() & 0o004 == 0 && letter.uid() == fs::metadata(&self.folder)?.uid())
     }
 
     /// Removes a letter: after the spool has it durably, or because it is refused for good.
@@ -119,7 +146,7 @@ impl Maildrop {
         Ok(())
     }
 
-    fn create_temporary(&self, now: Time) -> io::Result<(PathBuf, File)> {
+    fn create_temporary(&self, now: Time) -> io::Result<(Temporary, File)> {
         let pid = std::process::id();
         // Another process cannot have the same pid now, but one before may have left its file.
         for attempt in 0..100 {
@@ -127,25 +154,57 @@ impl Maildrop {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
-                Ok(file) => return Ok((path, file)),
+                Ok(file) => return Ok((Temporary(path), file)),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 
+impl Blank {
+    /// The name that the letter will have.
+    pub fn name(&self) -> QueueId {
+        self.name
+    }
+
+    /// Writes what is not content.
+    pub fn begin(self, submission: &Submission) -> io::Result<Letter> {
+        let Blank { file, folder, temporary, name } = self;
+        Ok(Letter { writer: Writer::new(file, submission)?, folder, temporary, name })
+    }
+}
+
 impl Letter {
     /// Completes the letter: when this returns it is on stable storage and pickup will find it.
-    pub fn commit(mut self) -> io::Result<QueueId> {
-        let writer = self.writer.take().expect("it is there until commit");
-        let file = writer.finish()?;
-        file.set_permissions(Permissions::from_mode(LETTER_MODE))?;
+    pub fn commit(self) -> io::Result<QueueId> {
+        self.complete(LETTER_MODE, None)
+    }
+
+    /// The same of a letter that was in the queue before, under the id that it had there. `arrival`: when it came first.
+    pub(super) fn commit_as(mut self, id: QueueId, arrival: Time) -> io::Result<()> {
+        self.name = id;
+        let arrival = SystemTime::UNIX_EPOCH + Duration::from_micros(arrival.micros().max(0) as u64);
+        self.complete(REQUEUED_MODE, Some(arrival)).map(drop)
+    }
+
+    fn complete(self, mode: u32, modified: Option<SystemTime>) -> io::Result<QueueId> {
+        let file = self.writer.finish()?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        if let Some(modified) = modified {
+            file.set_modified(modified)?;
+        }
         file.sync_all()?;
-        let name = QueueId::short(self.now, file.metadata()?.ino());
-        fs::rename(&self.temporary, self.folder.join(name.as_str()))?;
-        self.temporary = PathBuf::new();
+        self.temporary.rename_to(&self.folder.join(self.name.as_str()))?;
         sync_name(&self.folder, &file)?;
-        Ok(name)
+        Ok(self.name)
+    }
+}
+
+impl Temporary {
+    fn rename_to(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.0, path)?;
+        self.0 = PathBuf::new();
+        Ok(())
     }
 }
 
@@ -161,19 +220,19 @@ fn sync_name(folder: &Path, file: &File) -> io::Result<()> {
 
 impl Write for Letter {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.writer.as_mut().expect("it is there until commit").write(octets)
+        self.writer.write(octets)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.as_mut().expect("it is there until commit").flush()
+        self.writer.flush()
     }
 }
 
-impl Drop for Letter {
+impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.temporary.as_os_str().is_empty() {
+        if !self.0.as_os_str().is_empty() {
             // Purged later if this fails.
-            let _ = fs::remove_file(&self.temporary);
+            let _ = fs::remove_file(&self.0);
         }
     }
 }

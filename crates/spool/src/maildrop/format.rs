@@ -7,9 +7,11 @@
 //! ```
 //! Numbers are little-endian. The content is as the user gave it: lines end as they do there.
 
-use super::{Limits, MaildropError, Submission};
-use crate::codec::{get_encoding, get_extra, get_recipient, put_extra, put_recipient};
-use crate::wire::{Fields, Malformed, put, put_nested};
+use super::{Limits, MaildropError, Requeued, Submission};
+use crate::codec::{
+    get_client, get_encoding, get_extra, get_recipient, put_client, put_extra, put_recipient,
+};
+use crate::wire::{Fields, Malformed, get_u64, put, put_nested, put_u64};
 use bytes::Bytes;
 use mail::{Address, Encoding, Ret};
 use std::io::{self, Read, Write};
@@ -25,6 +27,12 @@ mod tag {
     pub(super) const RET: u8 = 5;
     pub(super) const ENVID: u8 = 6;
     pub(super) const EXTRA: u8 = 7;
+    pub(super) const REQUEUED: u8 = 8;
+    pub(super) mod requeued {
+        pub(crate) const CLIENT: u8 = 1;
+        pub(crate) const SIZE: u8 = 2;
+        pub(crate) const REASON: u8 = 3;
+    }
 }
 
 /// Writes a submission: its content through [`Write`], then [`Writer::finish`]. Without that it is cut off, and no reader
@@ -131,6 +139,11 @@ impl<R: Read> Reader<R> {
         &self.submission
     }
 
+    /// Its author is not to be believed when he says that the letter was in the queue before.
+    pub(super) fn forget_requeued(&mut self) {
+        self.submission.requeued = None;
+    }
+
     /// The next octets of the content, never none; None once all of it was given and found whole.
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, MaildropError> {
         if self.is_done {
@@ -195,7 +208,31 @@ fn fields_of(submission: &Submission) -> Vec<u8> {
     for (name, value) in &submission.extra {
         put_nested(&mut out, tag::EXTRA, |out| put_extra(out, name, value));
     }
+    if let Some(requeued) = &submission.requeued {
+        put_nested(&mut out, tag::REQUEUED, |out| put_requeued(out, requeued));
+    }
     out
+}
+
+fn put_requeued(out: &mut Vec<u8>, requeued: &Requeued) {
+    use tag::requeued as t;
+    put_nested(out, t::CLIENT, |out| put_client(out, &requeued.client));
+    put_u64(out, t::SIZE, requeued.size);
+    requeued.reasons.iter().for_each(|reason| put(out, t::REASON, reason));
+}
+
+fn get_requeued(octets: &[u8]) -> Result<Requeued, Malformed> {
+    use tag::requeued as t;
+    let mut requeued = Requeued::default();
+    for field in Fields(octets) {
+        match field? {
+            (t::CLIENT, value) => requeued.client = get_client(value)?,
+            (t::SIZE, value) => requeued.size = get_u64(value)?,
+            (t::REASON, value) => requeued.reasons.push(Bytes::copy_from_slice(value)),
+            _ => {}
+        }
+    }
+    Ok(requeued)
 }
 
 fn submission_of(fields: &[u8]) -> Result<Submission, Malformed> {
@@ -210,6 +247,7 @@ fn submission_of(fields: &[u8]) -> Result<Submission, Malformed> {
             tag::RET => submission.ret = Some(if value == b"F" { Ret::Full } else { Ret::Headers }),
             tag::ENVID => submission.envid = Some(Bytes::copy_from_slice(value)),
             tag::EXTRA => submission.extra.push(get_extra(value)?),
+            tag::REQUEUED => submission.requeued = Some(get_requeued(value)?),
             _ => {}
         }
     }
@@ -234,6 +272,7 @@ pub fn fuzz_reader(data: &[u8]) {
 mod tests {
     use super::*;
     use crate::codec::tests::{any_encoding, any_recipient};
+    use mail::Client;
     use proptest::prelude::*;
 
     fn any_submission() -> impl Strategy<Value = Submission> {
@@ -241,8 +280,16 @@ mod tests {
         let option = || proptest::option::of(bytes());
         let recipients = proptest::collection::vec(any_recipient(), 0..4);
         let extra = proptest::collection::vec((".{0,9}", bytes()), 0..3);
-        (option(), recipients, option(), (any_encoding(), any::<bool>()), option(), extra).prop_map(
-            |(sender, recipients, full_name, (encoding, is_full), envid, extra)| Submission {
+        let requeued = (".{0,9}", any::<u64>(), proptest::collection::vec(bytes(), 0..3)).prop_map(
+            |(name, size, reasons)| Requeued {
+                client: Client { name, ..Client::default() },
+                size,
+                reasons: reasons.into_iter().map(Bytes::from).collect(),
+            },
+        );
+        let requeued = proptest::option::of(requeued);
+        (option(), recipients, option(), (any_encoding(), any::<bool>()), option(), extra, requeued).prop_map(
+            |(sender, recipients, full_name, (encoding, is_full), envid, extra, requeued)| Submission {
                 sender: sender.map(Address::new),
                 recipients,
                 full_name: full_name.map(Bytes::from),
@@ -250,6 +297,7 @@ mod tests {
                 ret: envid.as_ref().map(|_| if is_full { Ret::Full } else { Ret::Headers }),
                 envid: envid.map(Bytes::from),
                 extra: extra.into_iter().map(|(name, value)| (name, value.into())).collect(),
+                requeued,
             },
         )
     }

@@ -6,12 +6,15 @@
 
 mod folder;
 mod format;
+mod receipt;
+mod requeue;
 
-pub use folder::{Letter, Maildrop, Picked};
+pub use folder::{Blank, Letter, Maildrop, Picked};
 pub use format::{Reader, Writer, fuzz_reader};
+pub use receipt::{RECEIPT_LIMIT, Receipt};
 
 use bytes::Bytes;
-use mail::{Address, Encoding, Recipient, Ret};
+use mail::{Address, Client, Encoding, Recipient, Ret};
 use std::fmt;
 use std::io;
 
@@ -30,6 +33,18 @@ pub struct Submission {
     pub envid: Option<Bytes>,
     /// What only some rooms know (`verp_delims`, `trace_flags`), by name.
     pub extra: Vec<(String, Bytes)>,
+    /// Only of a letter that `mail_owner` wrote, who is believed: `postsuper -r`.
+    pub requeued: Option<Requeued>,
+}
+
+/// What a message brings with it that was in the queue before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requeued {
+    pub client: Client,
+    /// As listings show it, in octets.
+    pub size: u64,
+    /// Why recipients were deferred, in their order; empty where nothing is known.
+    pub reasons: Vec<Bytes>,
 }
 
 /// What a reader takes at most.

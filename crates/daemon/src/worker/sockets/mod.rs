@@ -4,9 +4,10 @@ mod showq;
 
 use intake::pickup::Pickup;
 use logger::Logger;
+use mail::QueueId;
 use qmgr::Handle;
 use spool::control::{self, Answer, Order};
-use spool::{Spool, SpoolError};
+use spool::{Admin, Spool, SpoolError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -104,17 +105,34 @@ impl Desk {
                 self.qmgr.flush_site(&site);
                 Answer::Done
             }
+            Order::Administer(id, Admin::Requeue) => answer(self.requeue(id).await),
             Order::Administer(id, action)
                 if self.spool.summary(id).is_some_and(|summary| !action.applies_to(&summary)) =>
             {
                 Answer::Unknown
             }
-            Order::Administer(id, action) => match self.qmgr.administer(id, action).await {
-                Ok(()) => Answer::Done,
-                Err(SpoolError::Unknown(_)) => Answer::Unknown,
-                Err(e) => Answer::Failed(e.to_string()),
-            },
+            Order::Administer(id, action) => answer(self.qmgr.administer(id, action).await),
         }
+    }
+
+    /// The message goes through cleanup again: it becomes a letter, which pickup finds when it looks the next time.
+    async fn requeue(&self, id: QueueId) -> Result<(), SpoolError> {
+        let (spool, maildrop) = (self.spool.clone(), self.maildrop.clone());
+        let put_back = move || maildrop.put_back(&*spool.load(id)?).map_err(SpoolError::Device);
+        let is_back = tokio::task::spawn_blocking(put_back).await.map_err(|_| SpoolError::Closed)??;
+        match is_back {
+            true => self.qmgr.administer(id, Admin::Delete).await,
+            // It is about to end.
+            false => Err(SpoolError::Unknown(id)),
+        }
+    }
+}
+
+fn answer(result: Result<(), SpoolError>) -> Answer {
+    match result {
+        Ok(()) => Answer::Done,
+        Err(SpoolError::Unknown(_)) => Answer::Unknown,
+        Err(e) => Answer::Failed(e.to_string()),
     }
 }
 
