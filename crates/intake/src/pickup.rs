@@ -94,12 +94,7 @@ impl Pickup {
         }
     }
 
-    async fn enter(
-        &self,
-        context: &Context,
-        name: QueueId,
-        mut picked: Picked,
-    ) -> Result<(), NotTaken> {
+    async fn enter(&self, context: &Context, name: QueueId, mut picked: Picked) -> Result<(), NotTaken> {
         let draft =
             context.spool.draft(picked.arrival, 0).map_err(|e| NotTaken::Queue(NotQueued::Spool(e)))?;
         let submission = picked.reader.submission().clone();

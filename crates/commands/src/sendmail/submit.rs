@@ -156,6 +156,7 @@ fn submission(options: &Options, sender: Address, recipients: Vec<Address>) -> S
         ret: options.ret,
         envid: options.envid.as_ref().map(|id| xtext::encode(id).into()),
         extra,
+        requeued: None,
     }
 }
 
@@ -237,7 +238,7 @@ impl Postdrop {
         let read = (&mut self.output).take(RECEIPT_LIMIT).read_to_string(&mut lines);
         // Its status says no more than the receipt.
         let _ = self.child.wait();
-        Ok(read.ok().and_then(|_| lines.split_inclusive('\n').last().and_then(Receipt::parse)))
+        Ok(read.ok().and_then(|_| lines.split_inclusive('\n').next_back().and_then(Receipt::parse)))
     }
 }
 

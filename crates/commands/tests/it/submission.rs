@@ -76,6 +76,7 @@ fn everything_but_the_text() {
         ret: Some(Ret::Headers),
         envid: Some("id+2Bx+20y".into()),
         extra: Vec::new(),
+        requeued: None,
     };
     assert_eq!(take_letter(&site).0, expect);
 }

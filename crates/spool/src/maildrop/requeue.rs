@@ -34,9 +34,12 @@ impl Maildrop {
 
 fn submission(stored: &Stored) -> Submission {
     let envelope = &stored.envelope;
-    let waiting = envelope.recipients.iter().zip(&stored.outcomes).filter(|(_, outcome)| waits(outcome.as_ref()));
-    let (recipients, reasons) = waiting.map(|(recipient, outcome)| (recipient.clone(), reason(outcome))).unzip();
-    let extra = |name: &str| envelope.extra.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let waiting =
+        envelope.recipients.iter().zip(&stored.outcomes).filter(|(_, outcome)| waits(outcome.as_ref()));
+    let (recipients, reasons) =
+        waiting.map(|(recipient, outcome)| (recipient.clone(), reason(outcome))).unzip();
+    let extra =
+        |name: &str| envelope.extra.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let mut kept: Vec<_> =
         envelope.extra.iter().filter(|(name, _)| !DROPPED.contains(&name.as_str())).cloned().collect();
     if !envelope.rewrite_local {
@@ -97,11 +100,20 @@ mod tests {
     fn outcome(recipient: u32, fate: Fate) -> Option<Outcome> {
         let status = DsnStatus::new(4, 0, 0);
         let at = Time::from_secs(0);
-        Some(Outcome { recipient, fate, status, reason: "busy".into(), remote_mta: None, diagnostic: None, at })
+        Some(Outcome {
+            recipient,
+            fate,
+            status,
+            reason: "busy".into(),
+            remote_mta: None,
+            diagnostic: None,
+            at,
+        })
     }
 
     fn stored(fates: &[Option<Fate>]) -> Stored {
-        let recipient = |n: usize| Recipient { address: format!("r{n}@x").as_str().into(), ..Recipient::default() };
+        let recipient =
+            |n: usize| Recipient { address: format!("r{n}@x").as_str().into(), ..Recipient::default() };
         let envelope = Envelope {
             sender: "s@x".into(),
             recipients: (0..fates.len()).map(recipient).collect(),
