@@ -8,6 +8,7 @@ use params::service::Common;
 use params::word::{name_value, plain_words};
 use params::{Config, Diagnostic, MainCf, MasterCf, View};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 
 pub use instance::{DEFAULT_DIRECTORY, complete, host_facts};
 
@@ -78,7 +79,11 @@ impl Instance {
 
 /// Reads a configuration file.
 pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Fatal> {
-    std::fs::read(path).map_err(|error| Fatal::new(format!("open {path}: {}", reason(&error))))
+    std::fs::read(path).map_err(|error| {
+        // A folder can be opened.
+        let doing = if error.kind() == ErrorKind::IsADirectory { "read" } else { "open" };
+        Fatal::new(format!("{doing} {path}: {}", reason(&error)))
+    })
 }
 
 /// Says what stands before the first fatal mistake, and gives that one.

@@ -288,7 +288,8 @@ fn own_networks_trouble(view: &View) -> Vec<Diagnostic> {
     for name in parts {
         let text = view.lookup(name).unwrap_or_default();
         if let Err(ExpandError(why)) = view.expand(&text) {
-            return vec![Diagnostic::warning(why), Diagnostic::fatal("macro processing error")];
+            let error = "dictionary mail_dict: macro processing error";
+            return vec![Diagnostic::warning(why), Diagnostic::fatal(error)];
         }
     }
     view.default_networks().err().map(|why| no_own_addresses(view, why)).into_iter().collect()

@@ -5,10 +5,11 @@ mod edit;
 mod main_cf;
 mod master_cf;
 mod output;
+mod templates;
 
 use crate::getopt;
 use crate::instance::{self, DEFAULT_DIRECTORY};
-use crate::program::{Fatal, Program, Run, reason};
+use crate::program::{Fatal, Program, Run};
 use output::Output;
 use params::{Config, MainCf, MasterCf, Names, View};
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ const SUBJECTS: &str = "aAblmtpMFPT";
 /// Options that exclude each other, apart from the subjects.
 const EXCLUSIVE: [&str; 5] = ["denX#", "efX#", "exX#", "deoX#", "ehHX#"];
 /// What goes with an option; in Postfix's order.
-const COMPATIBLE: [(char, &str); 13] = [
+const COMPATIBLE: [(char, &str); 12] = [
     ('a', ""),
     ('A', ""),
     ('b', ""),
@@ -34,15 +35,14 @@ const COMPATIBLE: [(char, &str); 13] = [
     ('m', ""),
     ('T', ""),
     ('t', ""),
-    ('p', "eX#fhCxdnoHj"),
+    ('p', "eX#fhxdnoHj"),
     ('M', "eX#foxj"),
     ('F', "efhoxHj"),
     ('P', "eXfhoxHj"),
-    ('j', "pMFPCdnox"),
-    ('C', "pdnj"),
+    ('j', "pMFPdnox"),
 ];
 /// The order in which messages name options.
-const NAMING: &str = "aAbCdefFhHjlmMnopPtTxX#";
+const NAMING: &str = "aAbdefFhHjlmMnopPtTxX#";
 
 /// Lookup table types, as `-m` lists them.
 const MAP_TYPES: [&str; 23] = [
@@ -109,6 +109,7 @@ impl Request {
 }
 
 pub(crate) fn main(program: &Program) -> Run {
+    program.speak_ascii();
     let request = Request::parse(program)?;
     let mut output = Output::default();
     if request.has_any("eX#") {
@@ -123,7 +124,7 @@ pub(crate) fn main(program: &Program) -> Run {
     } else if request.has('A') {
         output.line("cyrus");
     } else if request.has_any("bt") {
-        return show_templates(&request);
+        return templates::show(program, &request, &mut output);
     } else if request.has('T') {
         return show_tls(program, &request);
     } else if request.has_any("MFP") {
@@ -234,7 +235,7 @@ struct Files {
 }
 
 impl Files {
-    /// With `-d` main.cf is not read. A master.cf that is not there is fatal only where it is what is shown.
+    /// With `-d` main.cf is not read. A master.cf that cannot be opened is fatal only where it is what is shown.
     fn read(program: &Program, request: &Request, master_is_needed: bool) -> Result<Files, Fatal> {
         let named = instance::named_directory(request.directory.as_deref());
         let directory = named.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.to_string());
@@ -243,7 +244,8 @@ impl Files {
         let mut main = MainCf::default();
         let mut master = MasterCf { path: master_path.clone(), ..MasterCf::default() };
         if master_is_needed {
-            master = read_master(program, &master_path, &mut sources)?;
+            let bytes = instance::read_file(&master_path)?;
+            master = parse_master(program, &master_path, bytes, &mut sources)?;
         }
         if !request.has('d') {
             let given: Vec<_> = named.iter().map(|dir| ("config_directory", dir.as_str())).collect();
@@ -254,9 +256,8 @@ impl Files {
             }
         }
         if !master_is_needed {
-            match read_master(program, &master_path, &mut sources) {
-                Ok(read) => master = read,
-                Err(fatal) if std::fs::metadata(&master_path).is_ok() => return Err(fatal),
+            match instance::read_file(&master_path) {
+                Ok(bytes) => master = parse_master(program, &master_path, bytes, &mut sources)?,
                 Err(fatal) => program.warning(&fatal.message),
             }
         }
@@ -301,39 +302,17 @@ fn read_main(
     Ok(main)
 }
 
-fn read_master(
+fn parse_master(
     program: &Program,
     path: &str,
+    bytes: Vec<u8>,
     sources: &mut HashMap<String, Vec<u8>>,
 ) -> Result<MasterCf, Fatal> {
-    let bytes = instance::read_file(path)?;
     let master = MasterCf::parse(path, &bytes);
     sources.insert(path.to_string(), bytes);
     let said: Vec<_> = master.mistakes.iter().filter_map(|m| m.postconf_diagnostic(path)).collect();
     instance::say_all(program, &said, sources)?;
     Ok(master)
-}
-
-/// The bounce daemon has the templates: it prints them.
-fn show_templates(request: &Request) -> Run {
-    use std::os::unix::process::CommandExt;
-    let (option, files) =
-        (if request.has('b') { "-SVnexpand_templates" } else { "-SVndump_templates" }, &request.operands);
-    if files.len() > 1 {
-        return Err(Fatal::new("options -b and -t require at most one template file"));
-    }
-    let directory = instance::directory(request.directory.as_deref());
-    let path = format!("{directory}/main.cf");
-    let (main, _) = MainCf::parse(&path, &instance::read_file(&path)?);
-    let view = View::new(Config { main, ..Config::default() });
-    let daemon = format!("{}/bounce", view.expand("$daemon_directory").unwrap_or_default());
-    let mut command = std::process::Command::new(&daemon);
-    command.arg0("bounce").arg(option).env("MAIL_CONFIG", &directory);
-    files.iter().for_each(|file| {
-        command.arg("-o").arg(format!("bounce_template_file={file}"));
-    });
-    let error = command.args(["-o", "queue_directory=."]).exec();
-    Err(Fatal::new(format!("execute {daemon}: {}", reason(&error))))
 }
 
 /// The programs that talk TLS know: the one beside us answers.

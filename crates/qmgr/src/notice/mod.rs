@@ -4,18 +4,16 @@
 //! to the postmaster `double_bounce_sender`; what cannot be delivered of the latter is dropped, so that nothing goes round.
 
 mod compose;
-mod template;
 #[cfg(test)]
 pub(crate) mod tests;
 mod wrap;
-
-pub use template::{Templates, Values, fuzz_template};
 
 use crate::agent::Success;
 use crate::inject::Notice;
 use compose::{Kind, Report};
 use mail::{Address, Notify, Outcome, Ret, Time};
 use maillog::NotificationKind;
+use params::bounce_template::Templates;
 use spool::Stored;
 use std::io;
 use std::sync::Arc;
