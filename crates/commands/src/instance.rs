@@ -59,7 +59,8 @@ impl Instance {
 
     /// What every program reads; what is wrong with it is said, and the first fatal mistake ends the program.
     pub fn common(&self, program: &Program) -> Result<Common, Fatal> {
-        let mut mistakes = Vec::new();
+        // Defaults depend on the level: it comes first.
+        let mut mistakes = params::check::level(&self.view);
         let common = self.view.load(&mut mistakes);
         mistakes.extend(params::check::common(&self.view));
         self.say(program, &mistakes)?;

@@ -192,7 +192,7 @@ fn text(view: &View, name: &str) -> String {
     view.lookup(name).and_then(|text| view.expand(&text).ok()).unwrap_or_default()
 }
 
-fn level(view: &View) -> Vec<Diagnostic> {
+pub fn level(view: &View) -> Vec<Diagnostic> {
     let parsed = Level::parse(&text(view, "compatibility_level"));
     parsed.err().map(|why| Diagnostic::fatal(why).at(view.place("compatibility_level"))).into_iter().collect()
 }

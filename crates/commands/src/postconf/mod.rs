@@ -272,8 +272,7 @@ impl Files {
     fn add_user_defined(&mut self, program: &Program, request: &Request) -> Result<(), Fatal> {
         let said = self.names.add_user_defined(&self.view);
         self.warn(program, request, &said)?;
-        clients::check(program, &self.names.client_files);
-        Ok(())
+        clients::check(program, &self.names.client_files)
     }
 
     fn warn_of_unused(&self, program: &Program, request: &Request, main_too: bool) -> Result<(), Fatal> {
