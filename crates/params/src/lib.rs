@@ -24,6 +24,7 @@ pub mod names;
 pub mod network;
 pub mod octets;
 pub mod registry;
+mod served;
 pub mod service;
 pub mod suggest;
 pub mod support;

@@ -93,7 +93,7 @@ impl Folded {
     fn check(&self, key: &[u8], found: Found) -> Found {
         match &found {
             Ok(Some(value)) if self.utf8 && !value.is_ascii() && std::str::from_utf8(value).is_err() => {
-                let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+                let (key, value) = (show(key), show(value));
                 let text =
                     format!("{}: key \"{key}\": non-UTF-8 value \"{value}\": {MALFORMED}", self.name());
                 (self.report)(Severity::Warning, &text);

@@ -44,33 +44,6 @@ const COMPATIBLE: [(char, &str); 12] = [
 /// The order in which messages name options.
 const NAMING: &str = "aAbdefFhHjlmMnopPtTxX#";
 
-/// Lookup table types, as `-m` lists them.
-const MAP_TYPES: [&str; 23] = [
-    "btree",
-    "cdb",
-    "cidr",
-    "environ",
-    "fail",
-    "hash",
-    "inline",
-    "internal",
-    "lmdb",
-    "memcache",
-    "nis",
-    "pcre",
-    "pipemap",
-    "proxy",
-    "randmap",
-    "regexp",
-    "socketmap",
-    "sqlite",
-    "static",
-    "tcp",
-    "texthash",
-    "unionmap",
-    "unix",
-];
-
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
 struct Request {
@@ -116,7 +89,7 @@ pub(crate) fn main(program: &Program) -> Run {
         edit::run(program, &request)?;
     } else if request.has('m') {
         instance::Instance::open(program, request.directory.as_deref())?.common(program)?;
-        MAP_TYPES.iter().for_each(|name| output.line(name));
+        tables::known_types().iter().for_each(|name| output.line(name));
     } else if request.has('l') {
         ["flock", "fcntl", "dotlock"].iter().for_each(|name| output.line(name));
     } else if request.has('a') {
