@@ -2,11 +2,13 @@
 
 use crate::log;
 use logger::Logger;
-use maillog::{Level, printable_str};
+use maillog::{Level, printable};
+use params::octets::{to_octets, to_text};
 use params::{Diagnostic, Severity, View};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 /// How a command ends: with its exit status, or with `fatal: …`.
 pub type Run = Result<u8, Fatal>;
@@ -19,6 +21,8 @@ pub struct Program {
     failure: u8,
     voice: Voice,
     log: OnceCell<Logger>,
+    /// Messages are ASCII.
+    is_ascii: Cell<bool>,
 }
 
 /// Where a command's messages go.
@@ -43,7 +47,7 @@ pub struct Fatal {
 impl Program {
     /// `failure` is the exit status of `fatal: …`.
     pub fn new(name: String, args: Vec<OsString>, failure: u8, voice: Voice) -> Program {
-        Program { name, args, failure, voice, log: OnceCell::new() }
+        Program { name, args, failure, voice, log: OnceCell::new(), is_ascii: Cell::new(false) }
     }
 
     /// Logs as the configuration says from now on. Messages before that went to syslog.
@@ -54,9 +58,14 @@ impl Program {
         }
     }
 
-    /// The arguments as text; octets that are no UTF-8 become U+FFFD.
+    /// The arguments as text, octets that are no UTF-8 as [`params::octets`] has them.
     pub fn text_args(&self) -> Vec<String> {
-        self.args.iter().map(|a| a.to_string_lossy().into_owned()).collect()
+        self.args.iter().map(|a| to_text(a.as_bytes()).into_owned()).collect()
+    }
+
+    /// Says what is not ASCII as `?` from now on: whoever has not read `smtputf8_enable` must.
+    pub(crate) fn speak_ascii(&self) {
+        self.is_ascii.set(true);
     }
 
     pub fn info(&self, text: &str) {
@@ -118,7 +127,7 @@ impl Program {
     pub(crate) fn say(&self, level: Level, text: &str) {
         if self.voice != Voice::TerminalAndLog || std::io::stderr().is_terminal() {
             // Nobody is left to tell if this fails.
-            let text = printable_str(text);
+            let text = self.shown(text);
             let _ = writeln!(std::io::stderr(), "{}: {}{text}", self.name, level.prefix());
         }
         if self.voice != Voice::Stderr {
@@ -126,6 +135,14 @@ impl Program {
                 .get_or_init(|| log::before_configuration(&self.name))
                 .line(level, format_args!("{text}"));
         }
+    }
+
+    fn shown(&self, text: &str) -> String {
+        let mut octets = to_octets(text).into_owned();
+        if self.is_ascii.get() {
+            octets.iter_mut().filter(|b| !b.is_ascii()).for_each(|b| *b = b'?');
+        }
+        printable(&octets).into_owned()
     }
 
     fn explain(&self, text: &str) {

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-/// Control characters and what is not UTF-8 become `?`, as Postfix prints them.
+/// Control characters and what is not UTF-8 become `?`, as Postfix prints them; so do the characters that stand for such octets in
+/// a configuration (`params::octets`).
 pub fn printable(raw: &[u8]) -> Cow<'_, str> {
     if raw.iter().all(|b| (32..127).contains(b)) {
         return Cow::Borrowed(std::str::from_utf8(raw).expect("checked to be ASCII"));
     }
     let mut out = String::with_capacity(raw.len());
     for chunk in raw.utf8_chunks() {
-        out.extend(chunk.valid().chars().map(|c| if c.is_control() { '?' } else { c }));
+        out.extend(chunk.valid().chars().map(|c| if is_printable(c) { c } else { '?' }));
         out.extend(chunk.invalid().iter().map(|_| '?'));
     }
     Cow::Owned(out)
@@ -17,7 +18,11 @@ pub fn printable(raw: &[u8]) -> Cow<'_, str> {
 
 /// The same for text that is UTF-8 already.
 pub fn printable_str(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) { printable(text.as_bytes()) } else { Cow::Borrowed(text) }
+    if text.chars().all(is_printable) { Cow::Borrowed(text) } else { printable(text.as_bytes()) }
+}
+
+fn is_printable(c: char) -> bool {
+    !c.is_control() && c < '\u{10ff80}'
 }
 
 #[cfg(test)]
@@ -32,6 +37,7 @@ mod tests {
             ("Gr\u{fc}\u{df}e".as_bytes(), "Gr\u{fc}\u{df}e"),
             (b"\xff\xfe x\xc3", "?? x?"),
             ("c1 \u{85}".as_bytes(), "c1 ?"),
+            ("Gr\u{10fffc}n".as_bytes(), "Gr?n"),
         ] {
             assert_eq!(printable(raw), expect);
         }

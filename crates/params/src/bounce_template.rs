@@ -1,6 +1,11 @@
-//! The words of a report, built in or from `bounce_template_file` (bounce(5)), and what `postconf -t` and `-b` print of them.
+//! The words of reports on mail: built in, or from `bounce_template_file` (bounce(5)). Who gets which report is not decided here.
 
-use std::fmt;
+use crate::expand::{Expansion, Options, expand};
+use crate::line::{is_comment_or_blank, is_space};
+use crate::octets::{to_octets, to_text};
+use crate::word::name_value;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// The templates of one server.
@@ -12,18 +17,18 @@ pub struct Templates {
     pub verify: Template,
 }
 
-/// One of them.
+/// The words of one kind of report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// `failure`, `delay`, `success`, `verify`.
-    class: &'static str,
-    /// The file, or `[built-in]`: what warnings begin with.
+    pub class: &'static str,
+    /// The file, or `[built-in]`: what messages begin with.
     origin: String,
     pub charset: String,
     /// The text has octets above 127.
     pub is_8bit: bool,
     /// None: as `header_from_format` has it.
-    pub from: Option<String>,
+    from: Option<String>,
     pub subject: String,
     /// None where the postmaster gets no copy.
     pub postmaster_subject: Option<String>,
@@ -60,167 +65,122 @@ impl Templates {
         }
     }
 
-    /// Reads a template file. What is wrong with it is said in the warnings; a template with a mistake stays the built-in one.
-    /// Texts are not expanded.
-    pub fn read(path: &str, file: &[u8]) -> (Templates, Vec<String>) {
+    /// Reads a template file, and gives warnings; a template with a mistake stays the built-in one. The error is Postfix's text.
+    pub fn parse(path: &str, file: &[u8]) -> Result<(Templates, Vec<String>), String> {
         let mut templates = Templates::built_in();
         let mut warnings = Vec::new();
-        let mut found = sections(path, file, &mut warnings);
-        found.retain(|section| {
-            let is_known = CLASSES.iter().any(|class| section.name == format!("{class}_template"));
-            if !is_known {
-                let Section { name, line, .. } = section;
-                warnings.push(format!(
-                    "{path}, line {line}: unknown template name: {name} -- ignoring this template"
-                ));
-            }
-            is_known
-        });
-        for template in templates.each_mut() {
-            let name = format!("{}_template", template.class);
-            for section in found.iter().filter(|section| section.name == name) {
-                match template.replaced(path, &section.text) {
-                    Ok(replaced) => *template = replaced,
-                    Err(problem) => warnings.extend(problem.warnings(path, template.class)),
-                }
+        let sections = sections(path, file, &mut warnings)?;
+        for template in templates.all_mut() {
+            // The last one of a name is it.
+            let text = sections.iter().rev().find(|(class, _)| *class == template.class);
+            match text.map(|(_, text)| template.replaced(path, text)) {
+                Some(Ok(replaced)) => *template = replaced,
+                Some(Err(said)) => warnings.extend(said),
+                None => {}
             }
         }
-        (templates, warnings)
+        Ok((templates, warnings))
     }
 
-    /// The same for a server: a text that cannot be expanded with the `values` in force is a mistake too.
-    pub fn parse(path: &str, file: &[u8], values: &Values<'_>) -> (Templates, Vec<String>) {
-        let (mut templates, mut warnings) = Templates::read(path, file);
-        let mut defaults = Templates::built_in();
-        for (template, default) in templates.each_mut().into_iter().zip(defaults.each_mut()) {
-            if let Err(problem) = template.expand(values) {
-                warnings.push(format!(
-                    "{path}: {problem} in {} template -- ignoring this template",
-                    template.class
-                ));
-                *template = default.clone();
+    /// Puts the built-in template in the place of each one that cannot be expanded, and gives warnings.
+    pub fn checked(mut self, values: &Values<'_>) -> (Templates, Vec<String>) {
+        let mut warnings = Vec::new();
+        let built_in = Templates::built_in();
+        for (template, built_in) in self.all_mut().into_iter().zip(built_in.all()) {
+            if let Err(why) = template.expand(values, &mut Vec::new()) {
+                warnings.push(format!("{why} -- ignoring this template"));
+                *template = built_in.clone();
             }
         }
-        (templates, warnings)
+        (self, warnings)
     }
 
-    /// As a template file has them: what `postconf -t` prints.
-    pub fn dump(&self) -> Vec<u8> {
-        let each = self.each().map(Template::dump);
-        each.join(&b"\n\n"[..])
-    }
-
-    /// The texts with all names replaced, as `postconf -b` prints them, and what there is to warn of. The error is fatal.
-    pub fn dump_expanded(&self, values: &Values<'_>) -> Result<(Vec<u8>, Vec<String>), String> {
-        let (mut texts, mut warnings) = (Vec::new(), Vec::new());
-        for template in self.each() {
-            let (lines, said) = template.expand(values).map_err(|problem| template.fatal(&problem))?;
-            warnings.extend(said);
-            let head = format!("expanded_{}_text = <<EOF\n", template.class);
-            texts.push([head.as_bytes(), &lines.join(&b'\n'), b"\nEOF"].concat());
-        }
-        Ok((texts.join(&b"\n\n"[..]), warnings))
-    }
-
-    fn each(&self) -> [&Template; 4] {
+    /// In the order in which `postconf -t` shows them.
+    pub fn all(&self) -> [&Template; 4] {
         [&self.failure, &self.delay, &self.success, &self.verify]
     }
 
-    fn each_mut(&mut self) -> [&mut Template; 4] {
+    fn all_mut(&mut self) -> [&mut Template; 4] {
         [&mut self.failure, &mut self.delay, &mut self.success, &mut self.verify]
     }
 }
 
-const CLASSES: [&str; 4] = ["failure", "delay", "success", "verify"];
-
-/// Why a template is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    EmptyHeader(String),
-    NonAsciiHeader(String),
-    UnknownHeader(String),
-    InapplicableHeader(String),
-    NoText,
-    EightBitText,
-    /// The line.
-    BadSyntax(String),
-    /// The name, and the line.
-    Undefined(String, String),
-}
-
-impl Problem {
-    fn warnings(&self, path: &str, class: &str) -> Vec<String> {
-        match self {
-            Problem::EightBitText => vec![
-                format!("{path}: {self} in {class} template"),
-                "please specify a charset value other than us-ascii".into(),
-                "-- ignoring this template for now".into(),
-            ],
-            _ => vec![format!("{path}: {self} in {class} template -- ignoring this template")],
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Problem::EmptyHeader(name) => write!(f, "empty \"{name}\" header value"),
-            Problem::NonAsciiHeader(name) => write!(f, "non-ASCII \"{name}\" header value"),
-            Problem::UnknownHeader(name) => write!(f, "unknown \"{name}\" header label"),
-            Problem::InapplicableHeader(name) => write!(f, "inapplicable \"{name}\" header label"),
-            Problem::NoText => f.write_str("missing message text"),
-            Problem::EightBitText => f.write_str("8-bit message text"),
-            Problem::BadSyntax(line) => write!(f, "bad $name syntax: {line}:"),
-            Problem::Undefined(name, _) => write!(f, "undefined name ${name}"),
-        }
-    }
-}
-
-/// A template of a file.
-struct Section {
-    name: String,
-    text: Vec<u8>,
-    /// The line behind it.
-    line: usize,
-}
+/// A template's class and its text.
+type Section = (&'static str, Vec<u8>);
 
 /// `name = value` and `name = <<END … END`.
-fn sections(path: &str, file: &[u8], warnings: &mut Vec<String>) -> Vec<Section> {
+fn sections(path: &str, file: &[u8], warnings: &mut Vec<String>) -> Result<Vec<Section>, String> {
     let mut found = Vec::new();
-    let lines = file.strip_suffix(b"\n").unwrap_or(file).split(|b| *b == b'\n');
-    let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).zip(1..);
-    while let Some((line, number)) = lines.next() {
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
+    let mut lines = file.split_inclusive(|b| *b == b'\n').zip(2..);
+    while let Some((raw, mut number)) = lines.next() {
+        let line = to_text(without_end(raw));
+        if is_comment_or_blank(&line) {
             continue;
         }
-        let Some(equals) = line.iter().position(|b| *b == b'=') else {
-            warnings
-                .push(format!("{path}: missing '=' after attribute name: {}", String::from_utf8_lossy(line)));
-            continue;
-        };
-        let name = String::from_utf8_lossy(line[..equals].trim_ascii()).into_owned();
-        let value = line[equals + 1..].trim_ascii();
-        let Some(end) = value.strip_prefix(b"<<").map(<[u8]>::trim_ascii) else {
-            found.push(Section { name, text: value.to_vec(), line: number });
-            continue;
-        };
-        let (mut text, mut last, mut has_end) = (Vec::new(), number, false);
-        for (line, number) in lines.by_ref() {
-            last = number;
-            has_end = line == end;
-            if has_end {
-                break;
+        let said = |number: usize, what: String| format!("{path}, line {number}: {what}");
+        let (name, value) = name_value(&line).map_err(|why| said(number, format!("{why}: \"{line}\"")))?;
+        let mut text = to_octets(value).into_owned();
+        if let Some(end) = end_marker(value).map_err(|why| said(number, why.to_string()))? {
+            let (body, last) = body(&mut lines, end);
+            text = body;
+            number = last.number.unwrap_or(number);
+            if last.is_missing {
+                warnings.push(said(number, format!("missing \"{end}\" end marker")));
             }
-            text.push(line);
         }
-        if !has_end {
-            let end = String::from_utf8_lossy(end);
-            warnings.push(format!("{path}, line {}: missing \"{end}\" end marker", last + 1));
+        let class = CLASSES.into_iter().find(|class| name.strip_suffix("_template") == Some(class));
+        match class {
+            Some(class) => found.push((class, text)),
+            None => {
+                warnings
+                    .push(said(number, format!("unknown template name: {name} -- ignoring this template")));
+            }
         }
-        found.push(Section { name, text: text.join(&b'\n'), line: last + 1 });
     }
-    found
+    Ok(found)
+}
+
+const CLASSES: [&str; 4] = ["failure", "delay", "success", "verify"];
+
+/// `END` of `<<END`. None: the value stands for itself.
+fn end_marker(value: &str) -> Result<Option<&str>, &'static str> {
+    match value.strip_prefix("<<").map(|end| end.trim_start_matches(is_space)) {
+        None => Ok(None),
+        Some("") => Err("missing end marker after <<"),
+        Some(end) => Ok(Some(end)),
+    }
+}
+
+/// How a text ends.
+struct Last {
+    /// None: nothing follows its first line.
+    number: Option<usize>,
+    is_missing: bool,
+}
+
+/// The lines up to the one that is `end`.
+fn body<'a>(lines: &mut impl Iterator<Item = (&'a [u8], usize)>, end: &str) -> (Vec<u8>, Last) {
+    let mut text: Vec<u8> = Vec::new();
+    let mut last = Last { number: None, is_missing: true };
+    for (raw, number) in lines {
+        last.number = Some(number);
+        let line = without_end(raw);
+        if line == to_octets(end).as_ref() {
+            // Postfix: an end marker without a line end counts, and is missed.
+            last.is_missing = !raw.ends_with(b"\n");
+            break;
+        }
+        // Postfix: empty lines at the start leave nothing.
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(line);
+    }
+    (text, last)
+}
+
+fn without_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
 }
 
 impl Template {
@@ -242,75 +202,77 @@ impl Template {
         }
     }
 
-    /// This template with what the file's says in place of it.
-    fn replaced(&self, path: &str, text: &[u8]) -> Result<Template, Problem> {
+    /// This template with what the file's says in place of it. The error is what to warn of.
+    fn replaced(&self, path: &str, text: &[u8]) -> Result<Template, Vec<String>> {
         let mut template = Template { origin: path.into(), ..self.clone() };
+        let said = |what: String| format!("{path}: {what} in {} template", self.class);
+        let ignored = |what: String| vec![format!("{} -- ignoring this template", said(what))];
         let mut lines = text.split(|b| *b == b'\n').peekable();
         while let Some((name, value)) = lines.peek().and_then(|line| split_header(line)) {
-            template.set_header(name, value)?;
+            template.set_header(name, value).map_err(ignored)?;
             lines.next();
         }
-        let text: Vec<Vec<u8>> =
-            lines.skip_while(|line| line.trim_ascii().is_empty()).map(<[u8]>::to_vec).collect();
-        if text.is_empty() {
-            return Err(Problem::NoText);
+        let is_blank = |line: &&[u8]| line.iter().all(|b| is_space(char::from(*b)));
+        template.text = lines.skip_while(is_blank).map(<[u8]>::to_vec).collect();
+        if template.text.is_empty() {
+            return Err(ignored("missing message text".to_string()));
         }
-        template.is_8bit = !text.iter().all(|line| line.is_ascii());
+        template.is_8bit = !template.text.iter().all(|line| line.is_ascii());
         if template.is_8bit && template.charset.eq_ignore_ascii_case("us-ascii") {
-            return Err(Problem::EightBitText);
+            return Err(vec![
+                said("8-bit message text".to_string()),
+                "please specify a charset value other than us-ascii".to_string(),
+                "-- ignoring this template for now".to_string(),
+            ]);
         }
-        Ok(Template { text, ..template })
+        Ok(template)
     }
 
-    fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Problem> {
-        let label = || String::from_utf8_lossy(name).into_owned();
+    fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
+        let name = to_text(name);
         if value.is_empty() {
-            return Err(Problem::EmptyHeader(label()));
+            return Err(format!("empty \"{name}\" header value"));
         }
-        let value = std::str::from_utf8(value).ok().filter(|v| v.is_ascii());
-        let value = value.ok_or_else(|| Problem::NonAsciiHeader(label()))?.to_owned();
-        match label().to_ascii_lowercase().as_str() {
+        let value = to_text(value).into_owned();
+        if !value.is_ascii() {
+            return Err(format!("non-ASCII \"{name}\" header value"));
+        }
+        match name.to_ascii_lowercase().as_str() {
             "charset" => self.charset = value,
             "from" => self.from = Some(value),
             "subject" => self.subject = value,
             "postmaster-subject" if self.postmaster_subject.is_none() => {
-                return Err(Problem::InapplicableHeader(label()));
+                return Err(format!("inapplicable \"{name}\" header label"));
             }
             "postmaster-subject" => self.postmaster_subject = Some(value),
-            _ => return Err(Problem::UnknownHeader(label())),
+            _ => return Err(format!("unknown \"{name}\" header label")),
         }
         Ok(())
     }
 
-    fn dump(&self) -> Vec<u8> {
-        let Template { class, charset, subject, .. } = self;
-        let from = self.from.as_deref().unwrap_or("Mail Delivery System <MAILER-DAEMON>");
-        let mut head =
-            format!("{class}_template = <<EOF\nCharset: {charset}\nFrom: {from}\nSubject: {subject}\n");
+    /// What a report's `From:` says. `is_obsolete`: `header_from_format` is.
+    pub fn from(&self, is_obsolete: bool) -> &str {
+        match &self.from {
+            Some(from) => from,
+            None if is_obsolete => "MAILER-DAEMON (Mail Delivery System)",
+            None => "Mail Delivery System <MAILER-DAEMON>",
+        }
+    }
+
+    /// The template as it stands in a file (`postconf -t`), but for its name and end marker.
+    pub fn source(&self, is_obsolete: bool) -> Vec<u8> {
+        let from = self.from(is_obsolete);
+        let mut source = format!("Charset: {}\nFrom: {from}\nSubject: {}\n", self.charset, self.subject);
         if let Some(subject) = &self.postmaster_subject {
-            head += &format!("Postmaster-Subject: {subject}\n");
+            source.push_str(&format!("Postmaster-Subject: {subject}\n"));
         }
-        [head.as_bytes(), b"\n", &self.text.join(&b'\n'), b"\nEOF"].concat()
+        let lines = self.text.iter().map(|line| [line, &b"\n"[..]].concat());
+        [source.into_bytes(), b"\n".to_vec()].into_iter().chain(lines).collect::<Vec<_>>().concat()
     }
 
-    fn fatal(&self, problem: &Problem) -> String {
-        let Template { origin, class, .. } = self;
-        match problem {
-            Problem::BadSyntax(line) => format!("{origin}: bad $name syntax in {class} template: {line}"),
-            Problem::Undefined(_, line) => format!("{origin}: undefined $name in {class} template: {line}"),
-            other => format!("{origin}: {other} in {class} template"),
-        }
-    }
-
-    /// The text's lines with `$name` replaced, and what to warn about.
-    pub fn expand(&self, values: &Values<'_>) -> Result<(Vec<Vec<u8>>, Vec<String>), Problem> {
-        let mut warnings = Vec::new();
-        let lines = self
-            .text
-            .iter()
-            .map(|line| self.expand_line(line, values, &mut warnings))
-            .collect::<Result<_, _>>()?;
-        Ok((lines, warnings))
+    /// The text's lines with `$name` replaced; what to warn about is added to `warnings`. The error is Postfix's text.
+    pub fn expand(&self, values: &Values<'_>, warnings: &mut Vec<String>) -> Result<Vec<Vec<u8>>, String> {
+        self.text.iter().map(|line| self.expand_line(line, values, warnings)).collect()
     }
 
     fn expand_line(
@@ -318,42 +280,52 @@ impl Template {
         line: &[u8],
         values: &Values<'_>,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<u8>, Problem> {
-        let mut out = Vec::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(dollar) = rest.iter().position(|b| *b == b'$') {
-            out.extend_from_slice(&rest[..dollar]);
-            rest = &rest[dollar + 1..];
-            if let Some(tail) = rest.strip_prefix(b"$") {
-                out.push(b'$');
-                rest = tail;
-                continue;
+    ) -> Result<Vec<u8>, String> {
+        let line = to_text(line);
+        let said = RefCell::new(Vec::new());
+        let bad_unit = Cell::new(None);
+        let lookup = |name: &str| match self.time_in_units(name, values, &mut said.borrow_mut()) {
+            Some(Ok(number)) => Some(Cow::Owned(number.to_string())),
+            Some(Err(why)) => {
+                bad_unit.set(Some(why));
+                Some(Cow::Borrowed(""))
             }
-            let (name, tail) = take_name(rest)
-                .ok_or_else(|| Problem::BadSyntax(String::from_utf8_lossy(line).into_owned()))?;
-            let value = self.value_of(name, values, warnings);
-            let undefined = || Problem::Undefined(name.into(), String::from_utf8_lossy(line).into_owned());
-            out.extend_from_slice(value.ok_or_else(undefined)?.as_bytes());
-            rest = tail;
+            None => (values.parameter)(name).map(Cow::Owned),
+        };
+        let expanded = expand(&line, Options::default(), &lookup);
+        warnings.append(&mut said.take());
+        let Template { origin, class, .. } = self;
+        match (bad_unit.take(), expanded) {
+            (Some(why), _) => Err(why),
+            (None, Ok(Expansion { text, undefined: false })) => Ok(to_octets(&text).into_owned()),
+            (None, Ok(_)) => Err(format!("{origin}: undefined $name in {class} template: {line}")),
+            (None, Err(why)) => {
+                warnings.push(why.0);
+                Err(format!("{origin}: bad $name syntax in {class} template: {line}"))
+            }
         }
-        out.extend_from_slice(rest);
-        Ok(out)
     }
 
-    fn value_of(&self, name: &str, values: &Values<'_>, warnings: &mut Vec<String>) -> Option<String> {
-        for (parameter, time) in [
-            ("delay_warning_time", values.delay_warning_time),
-            ("maximal_queue_lifetime", values.maximal_queue_lifetime),
-        ] {
-            let unit = name.strip_prefix(parameter).and_then(|rest| rest.strip_prefix('_'));
-            if let Some(unit) = unit {
-                let (_, divisor) = UNITS.iter().find(|(u, _)| *u == unit)?;
-                let number = time.as_secs() / divisor;
-                self.doubt(number, time, *divisor, unit, name, warnings);
-                return Some(number.to_string());
-            }
-        }
-        (values.parameter)(name)
+    /// The value of `delay_warning_time_hours` and its like. None: `name` is none of these.
+    fn time_in_units(
+        &self,
+        name: &str,
+        values: &Values<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Option<Result<u64, String>> {
+        let of = |parameter: &str| name.strip_prefix(parameter).and_then(|rest| rest.strip_prefix('_'));
+        let (unit, time) = match (of("delay_warning_time"), of("maximal_queue_lifetime")) {
+            (Some(unit), _) => (unit, values.delay_warning_time),
+            (None, Some(unit)) => (unit, values.maximal_queue_lifetime),
+            (None, None) => return None,
+        };
+        let Some((_, divisor)) = UNITS.iter().find(|(u, _)| *u == unit) else {
+            let why = format!("{}: unrecognized suffix \"{unit}\" in parameter \"{name}\"", self.origin);
+            return Some(Err(why));
+        };
+        let number = time.as_secs() / divisor;
+        self.doubt(number, time, *divisor, unit, name, warnings);
+        Some(Ok(number))
     }
 
     /// Postfix warns of numbers that a reader will not make sense of.
@@ -388,34 +360,25 @@ fn split_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|b| *b == b':')?;
     let name = line[..colon].trim_ascii_end();
     let is_label = !name.is_empty() && name.iter().all(|b| (33..127).contains(b));
-    is_label.then(|| (name, line[colon + 1..].trim_ascii()))
+    let value = &line[colon..];
+    // Postfix: blanks at the end are part of the value.
+    let skipped = value.iter().take_while(|b| **b == b':' || is_space(char::from(**b))).count();
+    is_label.then(|| (name, &value[skipped..]))
 }
 
-/// `name…`, `{name}…` or `(name)…`, after the dollar.
-fn take_name(text: &[u8]) -> Option<(&str, &[u8])> {
-    let (open, text) = match text.first()? {
-        b'{' => (Some(b'}'), &text[1..]),
-        b'(' => (Some(b')'), &text[1..]),
-        _ => (None, text),
-    };
-    let len = text.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
-    let (name, mut rest) = text.split_at(len);
-    if let Some(close) = open {
-        rest = rest.strip_prefix(&[close])?;
-    }
-    Some((std::str::from_utf8(name).ok().filter(|n| !n.is_empty())?, rest))
-}
-
-/// For the fuzz target: parses `data` as a template file. Every mistake is a warning; nothing panics.
+/// For the fuzz target: reads `data` as a template file. Every mistake is said; nothing panics, and what is checked expands.
 pub fn fuzz_template(data: &[u8]) {
     let values = Values {
         delay_warning_time: Duration::from_secs(3600),
         maximal_queue_lifetime: Duration::from_secs(432_000),
         parameter: &|name| (name.len() < 12).then(|| name.to_uppercase()),
     };
-    let (templates, _) = Templates::parse("fuzz", data, &values);
-    for template in [&templates.failure, &templates.delay, &templates.success, &templates.verify] {
-        template.expand(&values).expect("checked by parse");
+    let Ok((templates, _)) = Templates::parse("fuzz", data) else {
+        return;
+    };
+    let (templates, _) = templates.checked(&values);
+    for template in templates.all() {
+        template.expand(&values, &mut Vec::new()).expect("is checked");
     }
 }
 
@@ -483,8 +446,8 @@ mod tests {
     }
 
     fn text(template: &Template) -> String {
-        let (lines, _) = template.expand(&values()).expect("expands");
-        String::from_utf8(lines.join(&b'\n')).expect("ASCII")
+        let lines = template.expand(&values(), &mut Vec::new()).expect("expands");
+        String::from_utf8(lines.join(&b'\n')).expect("UTF-8")
     }
 
     #[test]
@@ -497,13 +460,20 @@ mod tests {
             text(&t.delay).contains("for more than 4 hour(s).\nIt will be retried until it is 5 day(s) old.")
         );
         assert!(text(&t.success).ends_with("                   The mail system"));
-        assert_eq!(t.failure.expand(&values()).expect("expands").1, Vec::<String>::new());
+        let mut warnings = Vec::new();
+        t.failure.expand(&values(), &mut warnings).expect("expands");
+        assert_eq!(warnings, Vec::<String>::new());
+        let source = t.success.source(false);
+        assert!(source.starts_with(
+            b"Charset: us-ascii\nFrom: Mail Delivery System <MAILER-DAEMON>\nSubject: Successful Mail Delivery Report\n\nThis"
+        ));
     }
 
     #[test]
     fn strange_numbers_are_warned_about() {
         let short = Values { delay_warning_time: Duration::from_secs(4), ..values() };
-        let (_, warnings) = Templates::built_in().delay.expand(&short).expect("expands");
+        let mut warnings = Vec::new();
+        Templates::built_in().delay.expand(&short, &mut warnings).expect("expands");
         // As logged by Postfix 3.7.11.
         assert_eq!(
             warnings,
@@ -517,45 +487,93 @@ mod tests {
 
     #[test]
     fn a_file_replaces_what_it_names() {
-        let file = b"# comment\n\nfailure_template = <<EOF\nCharset: utf-8\nFrom: Postman <postman>\nSubject: Sorry\n\n\nCost: $$5, ${myhostname}\n$delay_warning_time_minutes m, t\xc3\xa4t\nEOF\nsuccess_template = <<X\nSubject: Good\n\nfine\nX\n";
-        let (t, warnings) = Templates::parse("/etc/postfix/bounce.cf", file, &values());
+        let file = b"# comment\n\nfailure_template = <<EOF\nCharset: utf-8\nFrom: Postman <postman>\nSubject: Sorry\n\n\nCost: $$5, ${myhostname?{$myhostname}}\n$delay_warning_time_minutes m, t\xc3\xa4t\nEOF\nsuccess_template = <<X\nSubject: Good\n\nfine\nX\n";
+        let (t, warnings) = Templates::parse("/etc/postfix/bounce.cf", file).expect("readable");
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(text(&t.failure), "Cost: $5, mail.example.com\n240 m, t\u{e4}t");
-        assert_eq!(
-            (t.failure.subject.as_str(), t.failure.from.as_deref()),
-            ("Sorry", Some("Postman <postman>"))
-        );
+        assert_eq!((t.failure.subject.as_str(), t.failure.from(false)), ("Sorry", "Postman <postman>"));
         assert_eq!(t.failure.postmaster_subject.as_deref(), Some("Postmaster Copy: Undelivered Mail"));
         assert!(t.failure.is_8bit && t.failure.charset == "utf-8");
         assert_eq!((text(&t.success).as_str(), t.success.subject.as_str()), ("fine", "Good"));
         assert_eq!(t.delay, Templates::built_in().delay);
+        assert_eq!(t.clone().checked(&values()), (t, Vec::new()));
     }
 
     #[test]
     fn a_mistake_leaves_the_built_in_one() {
-        for (file, warning) in [
-            (&b"failure_template = <<E\nSubject:\n\nx\nE\n"[..], "empty \"Subject\" header value in failure"),
+        let ignored = "-- ignoring this template";
+        for (file, expect) in [
+            (
+                &b"failure_template = <<E\nSubject:\n\nx\nE\n"[..],
+                format!("f: empty \"Subject\" header value in failure template {ignored}"),
+            ),
             (
                 b"failure_template = <<E\nSubject: \xc3\xa4\n\nx\nE\n",
-                "non-ASCII \"Subject\" header value in failure",
+                format!("f: non-ASCII \"Subject\" header value in failure template {ignored}"),
             ),
             (
                 b"success_template = <<E\nPostmaster-Subject: y\n\nx\nE\n",
-                "inapplicable \"Postmaster-Subject\" header label",
+                format!("f: inapplicable \"Postmaster-Subject\" header label in success template {ignored}"),
             ),
-            (b"delay_template = <<E\nX-Y: y\n\nx\nE\n", "unknown \"X-Y\" header label in delay"),
-            (b"verify_template = <<E\nSubject: y\n\n\nE\n", "missing message text in verify"),
-            (b"verify_template = <<E\n\xc3\xa4\nE\n", "8-bit message text"),
-            (b"verify_template = <<E\nx $nosuch y\nE\n", "undefined name $nosuch"),
-            (b"verify_template = <<E\nx ${a y\nE\n", "bad $name syntax"),
-            (b"verify_template = <<E\n$maximal_queue_lifetime_years\nE\n", "undefined name"),
-            (b"verify_template = <<E\nfine\n", "missing \"E\" end marker"),
-            (b"other_template = <<E\nfine\nE\n", "unknown template name: other_template"),
-            (b"nonsense\n", "missing '=' after attribute name: nonsense"),
+            (
+                b"delay_template = <<E\nX-Y: y\n\nx\nE\n",
+                format!("f: unknown \"X-Y\" header label in delay template {ignored}"),
+            ),
+            (
+                b"verify_template = <<E\nSubject: y\n\n\nE\n",
+                format!("f: missing message text in verify template {ignored}"),
+            ),
+            (
+                b"verify_template = <<E\n\xc3\xa4\nE\n",
+                "f: 8-bit message text in verify template|please specify a charset value other than us-ascii|-- ignoring this template for now".to_string(),
+            ),
+            (
+                b"other_template = <<E\nfine\nE\n",
+                format!("f, line 4: unknown template name: other_template {ignored}"),
+            ),
         ] {
-            let (t, warnings) = Templates::parse("f", file, &values());
-            assert!(warnings.first().is_some_and(|first| first.contains(warning)), "{warnings:?}");
-            assert!(warning.contains("end marker") || t == Templates::built_in());
+            let (t, warnings) = Templates::parse("f", file).expect("readable");
+            assert_eq!(warnings.join("|"), expect);
+            assert_eq!(t, Templates::built_in());
+        }
+    }
+
+    #[test]
+    fn ends_of_texts() {
+        for (file, expect) in [
+            (&b"verify_template = <<E\nfine\n"[..], "f, line 3: missing \"E\" end marker"),
+            (b"verify_template = <<E\nfine\nE", "f, line 4: missing \"E\" end marker"),
+            (b"verify_template = <<E\n\nfine\nE\n", ""),
+            (b"verify_template = fine\n", ""),
+            (b"verify_template = a\nverify_template = <<E\nfine\nE\n", ""),
+        ] {
+            let (t, warnings) = Templates::parse("f", file).expect("readable");
+            assert_eq!((warnings.join("|").as_str(), text(&t.verify).as_str()), (expect, "fine"));
+        }
+        for (file, expect) in [
+            (&b"# x\nnonsense\n"[..], "f, line 3: missing '=' after attribute name: \"nonsense\""),
+            (b"verify_template = <<\nx\n", "f, line 2: missing end marker after <<"),
+        ] {
+            assert_eq!(Templates::parse("f", file), Err(expect.to_string()));
+        }
+    }
+
+    #[test]
+    fn texts_that_do_not_expand() {
+        for (line, expect) in [
+            ("x $nosuch y", "f: undefined $name in verify template: x $nosuch y"),
+            ("x ${a y", "f: bad $name syntax in verify template: x ${a y"),
+            (
+                "$maximal_queue_lifetime_years",
+                "f: unrecognized suffix \"years\" in parameter \"maximal_queue_lifetime_years\"",
+            ),
+        ] {
+            let file = format!("verify_template = <<E\n{line}\nE\n");
+            let (t, _) = Templates::parse("f", file.as_bytes()).expect("readable");
+            assert_eq!(t.verify.expand(&values(), &mut Vec::new()), Err(expect.to_string()));
+            let (checked, warnings) = t.checked(&values());
+            assert_eq!(warnings, [format!("{expect} -- ignoring this template")]);
+            assert_eq!(checked, Templates::built_in());
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::MainCf;
 use crate::diagnostic::Diagnostic;
 use crate::line::{is_comment_or_blank, is_space};
+use crate::octets;
 use std::collections::HashMap;
 
 /// What to do with the names given.
@@ -16,7 +17,8 @@ pub enum EditMode {
     Remove,
 }
 
-/// Gives main.cf's new content. Every place where a name stands is edited; a name to be set that stands nowhere is added at the end.
+/// Gives main.cf's new content. Every place where a name stands is edited; those to be set that stand nowhere
+/// are added at the end, in the order of their names.
 pub fn edit_main(
     path: &str,
     bytes: &[u8],
@@ -28,7 +30,7 @@ pub fn edit_main(
     let mut warnings = Vec::new();
     let mut editing = false;
     for raw in bytes.split_inclusive(|&b| b == b'\n') {
-        let line = String::from_utf8_lossy(raw);
+        let line = octets::to_text(raw);
         if is_comment_or_blank(&line) {
             out.extend_from_slice(raw);
             continue;
@@ -45,7 +47,7 @@ pub fn edit_main(
                     warnings.push(Diagnostic::warning(format!("{path}: multiple entries for \"{name}\"")));
                 }
                 if mode == EditMode::Set {
-                    out.extend_from_slice(format!("{name} = {value}\n").as_bytes());
+                    out.extend_from_slice(&setting(name, value));
                 }
             }
         }
@@ -59,19 +61,26 @@ pub fn edit_main(
         }
     }
     if mode == EditMode::Set {
-        append(&mut out, requests.iter().filter(|(name, _)| !found.contains_key(name.as_str())));
+        let mut new: Vec<_> =
+            requests.iter().filter(|(name, _)| !found.contains_key(name.as_str())).collect();
+        new.sort();
+        append(&mut out, &new);
     }
     (out, warnings)
 }
 
-fn append<'a>(out: &mut Vec<u8>, requests: impl Iterator<Item = &'a (String, String)>) {
+fn append(out: &mut Vec<u8>, requests: &[&(String, String)]) {
     for (name, value) in requests {
         // Postfix: a last line without its end would run into the new one; that helps nobody.
         if out.last().is_some_and(|&b| b != b'\n') {
             out.push(b'\n');
         }
-        out.extend_from_slice(format!("{name} = {value}\n").as_bytes());
+        out.extend_from_slice(&setting(name, value));
     }
+}
+
+fn setting(name: &str, value: &str) -> Vec<u8> {
+    octets::to_octets(&format!("{name} = {value}\n")).into_owned()
 }
 
 /// For the fuzz target: any file is read; what is set in it is read back, and nothing else is changed.
@@ -101,8 +110,8 @@ mod tests {
 
     #[test]
     fn sets() {
-        let (text, warnings) = check(EditMode::Set, &[("a", "x"), ("d", "y")]);
-        assert_eq!(text, "# top\na = x\n# in a\nb=3\n\na = x\n#a = 5\nd = y\n");
+        let (text, warnings) = check(EditMode::Set, &[("e", "z"), ("a", "x"), ("d", "y")]);
+        assert_eq!(text, "# top\na = x\n# in a\nb=3\n\na = x\n#a = 5\nd = y\ne = z\n");
         assert_eq!(warnings, ["warning: m: multiple entries for \"a\""]);
     }
 

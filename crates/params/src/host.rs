@@ -83,7 +83,7 @@ fn interface_of(local: &[Interface], address: IpAddr) -> Result<Interface, Strin
     local.iter().find(|i| i.address == address).copied().ok_or_else(missing)
 }
 
-/// The addresses that a list of hosts and addresses stands for, each once.
+/// The addresses that a list of hosts and addresses stands for, each once, in their order.
 pub fn host_addresses(
     facts: &HostFacts,
     parameter: &str,
@@ -102,8 +102,8 @@ pub fn host_addresses(
         }
         addresses.extend(usable);
     }
-    let mut seen = std::collections::HashSet::new();
-    addresses.retain(|a| seen.insert(*a));
+    addresses.sort();
+    addresses.dedup();
     Ok(addresses)
 }
 
@@ -175,6 +175,7 @@ mod tests {
             ("all", "all", "class", "127.0.0.0/8 192.0.2.0/24 [::1]/128 [2001:db8::]/64"),
             ("loopback-only", "all", "host", "127.0.0.1/32 [::1]/128"),
             ("mail, [::1] 192.0.2.7", "all", "subnet", "192.0.2.0/24 [::1]/128"),
+            ("[::1] mail", "all", "host", "192.0.2.7/32 [::1]/128"),
         ] {
             let own = own_interfaces(&facts(), interfaces, Protocols::parse(protocols).unwrap()).unwrap();
             assert_eq!(own_networks(&own, style), Ok(expect.to_string()), "{interfaces} {protocols} {style}");

@@ -22,6 +22,7 @@ pub mod master_edit;
 pub mod master_text;
 pub mod names;
 pub mod network;
+pub mod octets;
 pub mod registry;
 mod served;
 pub mod service;

@@ -30,15 +30,23 @@ impl LogicalLine {
         self.text.starts_with(is_space)
     }
 
+    /// Postfix: what stands behind a NUL is not there.
+    fn end_at_nul(&mut self) {
+        if let Some(nul) = self.text.find('\0') {
+            self.text.truncate(nul);
+            self.pieces.retain(|p| p.offset <= nul);
+        }
+    }
+
     fn push(&mut self, line: &str, number: usize) {
         self.pieces.push(Piece { offset: self.text.len(), number });
         self.text.push_str(line);
     }
 }
 
-/// The logical lines of a file. Octets that are no UTF-8 become U+FFFD.
+/// The logical lines of a file, octets that are no UTF-8 as [`crate::octets`] has them.
 pub fn logical_lines(bytes: &[u8]) -> Vec<LogicalLine> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = crate::octets::to_text(bytes);
     let mut lines: Vec<LogicalLine> = Vec::new();
     let mut open = false;
     for (index, line) in text.split('\n').enumerate() {
@@ -57,6 +65,7 @@ pub fn logical_lines(bytes: &[u8]) -> Vec<LogicalLine> {
             }
         }
     }
+    lines.iter_mut().for_each(LogicalLine::end_at_nul);
     lines
 }
 
@@ -92,6 +101,7 @@ mod tests {
             ("# c\n b\nd", vec![(2, " b"), (3, "d")]),
             ("\n\na\nb", vec![(3, "a"), (4, "b")]),
             ("a #b\n#\nc", vec![(1, "a #b"), (3, "c")]),
+            ("a\0b\n c\n\0\nd", vec![(1, "a"), (3, ""), (4, "d")]),
         ] {
             let expect: Vec<_> = expect.into_iter().map(|(n, t): (_, &str)| (n, t.to_string())).collect();
             assert_eq!(texts(input), expect, "{input:?}");

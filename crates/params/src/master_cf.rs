@@ -239,6 +239,9 @@ impl Service {
             return None;
         }
         // With these an entry still has a meaning, and postconf(1) shows it.
+        if matches!(words[5].as_str(), "?" | "-?") {
+            mistakes.push(MistakeKind::Bad { field: 5, value: words[5].clone() });
+        }
         if words[7] == "-" {
             mistakes.push(MistakeKind::Bad { field: 7, value: words[7].clone() });
         }
@@ -340,8 +343,10 @@ fn read_options(words: &[String]) -> (Vec<(String, String)>, u32) {
     (overrides, verbose)
 }
 
+/// Digits and nothing else; a number that is too large is the largest.
 fn number(text: &str) -> Option<u32> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 impl MistakeKind {
@@ -350,6 +355,7 @@ impl MistakeKind {
         match self {
             MistakeKind::Missing { .. } => Some(BAD_COUNT.to_string()),
             MistakeKind::Bad { field: 7, .. } => None,
+            MistakeKind::Bad { field: 5, value } if value == "?" || value == "-?" => None,
             MistakeKind::Bad { field, value } => {
                 let text = text.replace('\n', " ");
                 Some(format!("invalid {} field \"{value}\" in \"{text}\"", FIELD_NAMES[*field]))
@@ -390,7 +396,7 @@ impl Wakeup {
             Some(digits) => (digits, true),
             None => (text, false),
         };
-        let seconds = if digits == "-" { 0 } else { number(digits)? };
+        let seconds = if matches!(digits, "" | "-") { 0 } else { number(digits)? };
         Some(Wakeup { seconds, if_used })
     }
 }

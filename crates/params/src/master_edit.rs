@@ -4,6 +4,7 @@ use crate::diagnostic::Diagnostic;
 use crate::line::{is_comment_or_blank, is_space};
 use crate::master_cf::{BAD_COUNT, FIELDS, Service};
 use crate::master_text::{FOLDED, entry_text};
+use crate::octets;
 use crate::word::{BLANKS, words};
 
 /// One edit, for the entries whose name and type fit.
@@ -91,7 +92,7 @@ impl<'a> Editor<'a> {
         let mut matched = false;
         while let Some(raw) = self.lines.get(self.next).copied() {
             self.next += 1;
-            let line = String::from_utf8_lossy(raw);
+            let line = octets::to_text(raw);
             if is_comment_or_blank(&line) {
                 self.out.extend_from_slice(raw);
             } else if line.starts_with(is_space) {
@@ -160,9 +161,9 @@ impl<'a> Editor<'a> {
 
     /// The words of an entry and the lines that continue it; comments among them go out before it.
     fn whole_entry(&mut self, first: &[u8]) -> Result<Vec<String>, String> {
-        let mut text = String::from_utf8_lossy(first).into_owned();
+        let mut text = octets::to_text(first).into_owned();
         while let Some(raw) = self.lines.get(self.next).copied() {
-            let line = String::from_utf8_lossy(raw);
+            let line = octets::to_text(raw);
             if !line.starts_with(|c| is_space(c) || c == '#') {
                 break;
             }
@@ -199,7 +200,7 @@ impl<'a> Editor<'a> {
         if self.out.last().is_some_and(|&b| b != b'\n') {
             self.out.push(b'\n');
         }
-        self.out.extend_from_slice(entry_text(words, FOLDED).as_bytes());
+        self.out.extend_from_slice(&octets::to_octets(&entry_text(words, FOLDED)));
         self.out.push(b'\n');
     }
 

@@ -128,7 +128,10 @@ impl Names {
             }
         };
         let class_list = entries.iter().find(|(name, _)| name == "smtpd_restriction_classes");
-        for class in class_list.into_iter().flat_map(|(_, value)| plain_words(value)) {
+        let scoped = scope.map_or_else(|| view.clone(), |(_, service)| view.for_service(service));
+        // What cannot be expanded is told where the entry is scanned.
+        let classes = class_list.and_then(|(_, value)| scoped.expand(value).ok()).unwrap_or_default();
+        for class in plain_words(&classes) {
             if scope.is_none() {
                 self.classes.insert(class.to_string());
             }
@@ -288,7 +291,12 @@ fn own_networks_trouble(view: &View) -> Vec<Diagnostic> {
     for name in parts {
         let text = view.lookup(name).unwrap_or_default();
         if let Err(ExpandError(why)) = view.expand(&text) {
-            return vec![Diagnostic::warning(why), Diagnostic::fatal("macro processing error")];
+            // Postfix: a broken level ends it a little earlier, in other words.
+            let error = match name {
+                "mynetworks_style" => "macro processing error",
+                _ => "dictionary mail_dict: macro processing error",
+            };
+            return vec![Diagnostic::warning(why), Diagnostic::fatal(error)];
         }
     }
     view.default_networks().err().map(|why| no_own_addresses(view, why)).into_iter().collect()
@@ -371,6 +379,7 @@ mod tests {
                 "",
                 vec!["warning: main.cf: undefined parameter: b"],
             ),
+            ("smtpd_restriction_classes = $list\nlist = a, b\na = permit\nb = reject", "", vec![]),
             ("", "s inet n - n - - smtpd -o mine=x -o smtpd_banner=$mine", vec![]),
             ("relayhost = $mine", "s inet n - n - - smtpd -o mine=x", vec![]),
             (

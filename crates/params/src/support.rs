@@ -604,7 +604,6 @@ const PARTIAL: &[(&str, &str)] = &[
     ("smtp_tls_session_cache_database", "sessions are kept in memory, whatever it names"),
     ("smtpd_log_access_permit_actions", "names work, tables do not yet"),
     ("smtpd_noop_commands", "words work, tables do not yet"),
-    ("smtpd_sasl_path", "for Dovecot"),
 ];
 
 /// These will never do anything, and need not.

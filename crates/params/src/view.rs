@@ -123,7 +123,7 @@ impl View {
     pub fn lookup_set(&self, name: &str) -> Option<&str> {
         match name {
             "process_name" => self.scope.process_name.as_deref(),
-            "service_name" if self.scope.process_name.is_some() => Some(&self.scope.service_name),
+            "service_name" => self.scope.process_name.as_ref().map(|_| self.scope.service_name.as_str()),
             "process_id" => None,
             _ => {
                 let overrides = self.scope.overrides.iter().rev();

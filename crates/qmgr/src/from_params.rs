@@ -2,9 +2,10 @@
 //!
 //! Warnings have qmgr(8)'s and bounce(8)'s words; files are read by the caller.
 
-use crate::notice::{Notices, NotifyClasses, Templates, Values};
+use crate::notice::{Notices, NotifyClasses};
 use crate::scheduler::{Feedback, Limits, WindowLimits};
 use crate::settings::Settings;
+use params::bounce_template::{Templates, Values};
 use params::{Diagnostic, View, p, service};
 use std::sync::Arc;
 
@@ -105,7 +106,7 @@ impl Notices {
         let templates = match template_file {
             None => Templates::built_in(),
             Some(file) => {
-                let (templates, warnings) = Templates::parse(&b.bounce_template_file, file, &values);
+                let (templates, warnings) = read_templates(&b.bounce_template_file, file, &values);
                 mistakes.extend(warnings.into_iter().map(Diagnostic::warning));
                 templates
             }
@@ -143,6 +144,18 @@ fn size(n: i32) -> usize {
 
 fn count(n: i32) -> u32 {
     n.max(0) as u32
+}
+
+/// A file with a mistake leaves the templates in place that it spoils: mail is not kept waiting for it.
+fn read_templates(path: &str, file: &[u8], values: &Values<'_>) -> (Templates, Vec<String>) {
+    match Templates::parse(path, file) {
+        Err(why) => (Templates::built_in(), vec![why]),
+        Ok((templates, mut warnings)) => {
+            let (templates, said) = templates.checked(values);
+            warnings.extend(said);
+            (templates, warnings)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +210,7 @@ mod tests {
                 "qmgr_message_recipient_limit is smaller than qmgr_message_active_limit - adjusting qmgr_message_recipient_limit",
                 "bounce_queue_lifetime is larger than maximal_queue_lifetime - adjusting bounce_queue_lifetime",
                 "slow_destination_concurrency_negative_feedback: ignoring malformed or unreasonable feedback: 7",
-                "/b.cf: undefined name $nosuch in failure template -- ignoring this template",
+                "/b.cf: undefined $name in failure template: at $myhostname $nosuch -- ignoring this template",
             ]
         );
     }

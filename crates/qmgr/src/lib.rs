@@ -16,6 +16,6 @@ pub use agent::{
 };
 pub use inject::{Inject, InjectError, Notice};
 pub use manager::{Counts, Handle, Manager};
-pub use notice::{Notices, NotifyClasses, Templates};
+pub use notice::{Notices, NotifyClasses};
 pub use resolve::{Resolve, Route, Unroutable};
 pub use settings::{Clock, Context, Probed, Settings, Setup, SystemClock, Transport};

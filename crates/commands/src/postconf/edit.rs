@@ -11,7 +11,7 @@ use params::master_cf::FIELDS;
 use params::master_edit::{MasterAction, MasterEdit, ServicePattern, edit_master};
 use params::word::{BLANKS, name_value};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 
 pub(super) fn run(program: &Program, request: &Request) -> Result<(), Fatal> {
@@ -49,7 +49,9 @@ fn main_requests(program: &Program, request: &Request) -> Result<MainRequests, F
         let (name, value) = main_request(mode, operand)?;
         if let Some(at) = requests.iter().position(|(n, _)| *n == name) {
             let (name, value) = requests.remove(at);
-            program.warning(&format!("ignoring earlier request: '{name} = {value}'"));
+            if mode == EditMode::Set {
+                program.warning(&format!("ignoring earlier request: '{name} = {value}'"));
+            }
         }
         requests.push((name, value));
     }
@@ -66,7 +68,8 @@ fn main_request(mode: EditMode, operand: &str) -> Result<(String, String), Fatal
         let (name, value) = name_value(text).map_err(|why| Fatal::new(format!("{why}: \"{text}\"")))?;
         return Ok((name.to_string(), value.to_string()));
     }
-    match text.trim_end_matches(is_space) {
+    // Postfix: a blank at the end is part of the name.
+    match text {
         "" => Err(Fatal::new("-X or -# requires non-blank parameter names")),
         name if name.contains('=') => Err(Fatal::new("-X or -# requires parameter names without value")),
         name => Ok((name.to_string(), String::new())),
@@ -139,7 +142,11 @@ impl Replacement {
             Ok(old) => Ok(Replacement { path: path.to_string(), old, new: Some(new) }),
             Err(error) => {
                 let _ = std::fs::remove_file(temporary(path));
-                Err(Fatal::new(format!("open {path} for reading: {}", reason(&error))))
+                let doing = match error.kind() {
+                    ErrorKind::IsADirectory => format!("read {path}"),
+                    _ => format!("open {path} for reading"),
+                };
+                Err(Fatal::new(format!("{doing}: {}", reason(&error))))
             }
         }
     }

@@ -113,8 +113,9 @@ fn parameters(
     part: &str,
     expanded: &dyn Fn(&str) -> String,
 ) -> Vec<String> {
-    let settings: BTreeMap<&str, &str> =
-        service.overrides.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let is_read_only = |name: &str| params::registry::find(name).is_some_and(|spec| spec.is_read_only);
+    let settings = service.overrides.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+    let settings: BTreeMap<&str, &str> = settings.filter(|(name, _)| !is_read_only(name)).collect();
     let wanted = settings.into_iter().filter(|(name, _)| part == "*" || part == *name);
     wanted
         .map(|(name, value)| {

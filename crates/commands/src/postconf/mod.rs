@@ -27,7 +27,7 @@ const SUBJECTS: &str = "aAblmtpMFPT";
 /// Options that exclude each other, apart from the subjects.
 const EXCLUSIVE: [&str; 5] = ["denX#", "efX#", "exX#", "deoX#", "ehHX#"];
 /// What goes with an option; in Postfix's order.
-const COMPATIBLE: [(char, &str); 13] = [
+const COMPATIBLE: [(char, &str); 12] = [
     ('a', ""),
     ('A', ""),
     ('b', ""),
@@ -35,15 +35,14 @@ const COMPATIBLE: [(char, &str); 13] = [
     ('m', ""),
     ('T', ""),
     ('t', ""),
-    ('p', "eX#fhCxdnoHj"),
+    ('p', "eX#fhxdnoHj"),
     ('M', "eX#foxj"),
     ('F', "efhoxHj"),
     ('P', "eXfhoxHj"),
-    ('j', "pMFPCdnox"),
-    ('C', "pdnj"),
+    ('j', "pMFPdnox"),
 ];
 /// The order in which messages name options.
-const NAMING: &str = "aAbCdefFhHjlmMnopPtTxX#";
+const NAMING: &str = "aAbdefFhHjlmMnopPtTxX#";
 
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +82,7 @@ impl Request {
 }
 
 pub(crate) fn main(program: &Program) -> Run {
+    program.speak_ascii();
     let request = Request::parse(program)?;
     let mut output = Output::default();
     if request.has_any("eX#") {
@@ -97,7 +97,7 @@ pub(crate) fn main(program: &Program) -> Run {
     } else if request.has('A') {
         output.line("cyrus");
     } else if request.has_any("bt") {
-        return templates::show(program, &request);
+        return templates::show(program, &request, &mut output);
     } else if request.has('T') {
         return show_tls(program, &request);
     } else if request.has_any("MFP") {
@@ -220,7 +220,7 @@ struct Files {
 }
 
 impl Files {
-    /// With `-d` main.cf is not read. A master.cf that is not there is fatal only where it is what is shown.
+    /// With `-d` main.cf is not read. A master.cf that cannot be opened is fatal only where it is what is shown.
     fn read(program: &Program, request: &Request, master_is_needed: bool) -> Result<Files, Fatal> {
         let named = instance::named_directory(request.directory.as_deref());
         let directory = named.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.to_string());
@@ -229,7 +229,8 @@ impl Files {
         let mut main = MainCf::default();
         let mut master = MasterCf { path: master_path.clone(), ..MasterCf::default() };
         if master_is_needed {
-            master = read_master(program, &master_path, &mut sources)?;
+            let bytes = instance::read_file(&master_path)?;
+            master = parse_master(program, &master_path, bytes, &mut sources)?;
         }
         if !request.has('d') {
             let given: Vec<_> = named.iter().map(|dir| ("config_directory", dir.as_str())).collect();
@@ -240,9 +241,8 @@ impl Files {
             }
         }
         if !master_is_needed {
-            match read_master(program, &master_path, &mut sources) {
-                Ok(read) => master = read,
-                Err(fatal) if std::fs::metadata(&master_path).is_ok() => return Err(fatal),
+            match instance::read_file(&master_path) {
+                Ok(bytes) => master = parse_master(program, &master_path, bytes, &mut sources)?,
                 Err(fatal) => program.warning(&fatal.message),
             }
         }
@@ -257,8 +257,7 @@ impl Files {
     fn add_user_defined(&mut self, program: &Program, request: &Request) -> Result<(), Fatal> {
         let said = self.names.add_user_defined(&self.view);
         self.warn(program, request, &said)?;
-        clients::check(program, &self.names.client_files);
-        Ok(())
+        clients::check(program, &self.names.client_files)
     }
 
     fn warn_of_unused(&self, program: &Program, request: &Request, main_too: bool) -> Result<(), Fatal> {
@@ -287,12 +286,12 @@ fn read_main(
     Ok(main)
 }
 
-fn read_master(
+fn parse_master(
     program: &Program,
     path: &str,
+    bytes: Vec<u8>,
     sources: &mut HashMap<String, Vec<u8>>,
 ) -> Result<MasterCf, Fatal> {
-    let bytes = instance::read_file(path)?;
     let master = MasterCf::parse(path, &bytes);
     sources.insert(path.to_string(), bytes);
     let said: Vec<_> = master.mistakes.iter().filter_map(|m| m.postconf_diagnostic(path)).collect();

@@ -1,6 +1,8 @@
-//! Lines on the standard output. A reader that goes away ends them in silence.
+//! Lines on the standard output. A reader that goes away ends the program.
 
-use std::io::Write;
+use nix::sys::signal::Signal;
+use params::octets::to_octets;
+use std::io::{ErrorKind, Write};
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -9,9 +11,21 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn line(&mut self, text: &str) {
-        if !self.is_gone {
-            self.is_gone = writeln!(std::io::stdout().lock(), "{text}").is_err();
+        let mut octets = to_octets(text).into_owned();
+        octets.push(b'\n');
+        self.octets(&octets);
+    }
+
+    pub(crate) fn octets(&mut self, octets: &[u8]) {
+        if self.is_gone {
+            return;
         }
+        let written = std::io::stdout().lock().write_all(octets);
+        if written.as_ref().is_err_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+            // Postfix is ended by the signal, and says none of its warnings.
+            std::process::exit(128 + Signal::SIGPIPE as i32);
+        }
+        self.is_gone = written.is_err();
     }
 
     /// A block of lines, written at once.

@@ -1,56 +1,81 @@
-//! `postconf -t` and `-b`: the templates of reports, as they stand and with their texts expanded.
+//! `-b` and `-t`: the words of bounces, expanded or as they stand. In Postfix bounce(8) prints them, and so it is that which speaks.
 
 use super::Request;
-use crate::instance::{Instance, read_file};
+use super::output::Output;
+use crate::instance::{self, Instance};
 use crate::program::{Fatal, Program, Run};
-use params::bounce_template::{Templates, Values};
-use params::{View, p};
-use std::io::Write;
+use params::bounce_template::{Template, Templates, Values};
+use params::diagnostic::Severity;
+use params::{Diagnostic, View, p};
 
-pub(super) fn show(program: &Program, request: &Request) -> Run {
+pub(super) fn show(program: &Program, request: &Request, output: &mut Output) -> Run {
     if request.operands.len() > 1 {
         return Err(Fatal::new("options -b and -t require at most one template file"));
     }
     let instance = Instance::open(program, request.directory.as_deref())?;
-    // With Postfix it is the bounce daemon that prints.
-    let bounce = Program::new("postfix/bounce".to_owned(), Vec::new(), 1, program.voice());
-    Ok(bounce.run_with(|bounce| print(bounce, &instance.view, request)))
-}
-
-fn print(bounce: &Program, view: &View, request: &Request) -> Run {
-    let configured = || view.get(p::bounce_template_file, &mut Vec::new());
-    let path = request.operands.first().cloned().unwrap_or_else(configured);
-    let (templates, warnings) = match path.as_str() {
-        "" => (Templates::built_in(), Vec::new()),
-        path => Templates::read(path, &read(path)?),
+    let common = instance.common(program)?;
+    let view = match request.operands.first() {
+        Some(file) => instance.view.with("bounce_template_file", file),
+        None => instance.view.clone(),
     };
-    warnings.iter().for_each(|warning| bounce.warning(warning));
-    let text = if request.has('b') { expanded(bounce, view, &templates)? } else { templates.dump() };
-    let mut out = std::io::stdout().lock();
-    // A reader that goes away ends it in silence.
-    let _ = out.write_all(&text).and_then(|()| out.write_all(b"\n"));
-    Ok(0)
+    let bounce = Program::new(format!("{}/bounce", common.syslog_name), Vec::new(), 1, program.voice());
+    let shown = bounce.run_with(|bounce| {
+        let text = text(bounce, &view, request.has('b'))?;
+        output.octets(&text);
+        Ok(0)
+    });
+    Ok(shown)
 }
 
-fn read(path: &str) -> Result<Vec<u8>, Fatal> {
-    if std::path::Path::new(path).is_dir() {
-        return Err(Fatal::new(format!("read {path}: Is a directory")));
-    }
-    read_file(path)
-}
-
-fn expanded(bounce: &Program, view: &View, templates: &Templates) -> Result<Vec<u8>, Fatal> {
+fn text(bounce: &Program, view: &View, is_expanded: bool) -> Result<Vec<u8>, Fatal> {
+    let mut mistakes = Vec::new();
+    let path = view.get(p::bounce_template_file, &mut mistakes);
+    let is_obsolete = view.get(p::header_from_format, &mut mistakes) == "obsolete";
+    let delay_warning_time = view.get(p::delay_warning_time, &mut mistakes);
+    let maximal_queue_lifetime = view.get(p::maximal_queue_lifetime, &mut mistakes);
+    say(bounce, &mistakes)?;
     let parameter = |name: &str| {
         view.lookup(name)?;
         view.expand(&format!("${{{name}}}")).ok()
     };
-    let mut mistakes = Vec::new();
-    let values = Values {
-        delay_warning_time: view.get(p::delay_warning_time, &mut mistakes),
-        maximal_queue_lifetime: view.get(p::maximal_queue_lifetime, &mut mistakes),
-        parameter: &parameter,
-    };
-    let (text, warnings) = templates.dump_expanded(&values).map_err(Fatal::new)?;
-    warnings.iter().for_each(|warning| bounce.warning(warning));
-    Ok(text)
+    let values = Values { delay_warning_time, maximal_queue_lifetime, parameter: &parameter };
+    let templates = read(bounce, &path)?;
+    let texts = templates.all().map(|template| match is_expanded {
+        true => expanded(bounce, template, &values),
+        false => Ok([
+            format!("{}_template = <<EOF\n", template.class).into_bytes(),
+            template.source(is_obsolete),
+            b"EOF\n".to_vec(),
+        ]
+        .concat()),
+    });
+    Ok(texts.into_iter().collect::<Result<Vec<_>, _>>()?.join(&b'\n'))
+}
+
+fn read(bounce: &Program, path: &str) -> Result<Templates, Fatal> {
+    if path.is_empty() {
+        return Ok(Templates::built_in());
+    }
+    let (templates, warnings) = Templates::parse(path, &instance::read_file(path)?).map_err(Fatal::new)?;
+    warnings.iter().for_each(|w| bounce.warning(w));
+    Ok(templates)
+}
+
+fn expanded(bounce: &Program, template: &Template, values: &Values<'_>) -> Result<Vec<u8>, Fatal> {
+    let mut warnings = Vec::new();
+    let lines = template.expand(values, &mut warnings);
+    warnings.iter().for_each(|w| bounce.warning(w));
+    let start = format!("expanded_{}_text = <<EOF", template.class).into_bytes();
+    let lines = std::iter::once(start).chain(lines.map_err(Fatal::new)?).chain([b"EOF\n".to_vec()]);
+    Ok(lines.collect::<Vec<_>>().join(&b'\n'))
+}
+
+fn say(bounce: &Program, mistakes: &[Diagnostic]) -> Result<(), Fatal> {
+    for mistake in mistakes.iter().filter(|m| m.severity > Severity::Advice) {
+        if mistake.is_fatal() {
+            return Err(Fatal::from_diagnostic(mistake, None));
+        }
+        bounce.report(mistake, None);
+    }
+    Ok(())
 }

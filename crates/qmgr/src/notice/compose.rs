@@ -80,11 +80,7 @@ impl Report<'_> {
 
     fn push_header(&self, out: &mut Vec<u8>, boundary: &str, original: &OriginalHeader) {
         let template = self.template();
-        let from = match (&template.from, self.notices.is_header_from_obsolete) {
-            (Some(from), _) => from,
-            (None, false) => "Mail Delivery System <MAILER-DAEMON>",
-            (None, true) => "MAILER-DAEMON (Mail Delivery System)",
-        };
+        let from = template.from(self.notices.is_header_from_obsolete);
         let copy_subject = template.postmaster_subject.as_ref().filter(|_| self.is_postmaster_copy);
         push(out, format_args!("From: {from}"));
         push(out, format_args!("Subject: {}", copy_subject.unwrap_or(&template.subject)));
@@ -139,7 +135,8 @@ impl Report<'_> {
             parameter: &|name| (self.notices.parameter)(name),
         };
         // Templates were expanded once when they were read; a parameter may have gone since only by a mistake of ours.
-        let (lines, warnings) = self.template().expand(&values).unwrap_or_default();
+        let mut warnings = Vec::new();
+        let lines = self.template().expand(&values, &mut warnings).unwrap_or_default();
         for line in lines {
             out.extend_from_slice(&line);
             out.extend_from_slice(b"\r\n");

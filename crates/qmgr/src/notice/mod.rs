@@ -8,13 +8,12 @@ mod compose;
 pub(crate) mod tests;
 mod wrap;
 
-pub use params::bounce_template::{Templates, Values};
-
 use crate::agent::Success;
 use crate::inject::Notice;
 use compose::{Kind, Report};
 use mail::{Address, Notify, Outcome, Ret, Time};
 use maillog::NotificationKind;
+use params::bounce_template::Templates;
 use spool::Stored;
 use std::io;
 use std::sync::Arc;

@@ -118,7 +118,7 @@ impl Desk {
     /// The message goes through cleanup again: it becomes a letter, which pickup finds when it looks the next time.
     async fn requeue(&self, id: QueueId) -> Result<(), SpoolError> {
         let (spool, maildrop) = (self.spool.clone(), self.maildrop.clone());
-        let put_back = move || maildrop.put_back(&*spool.load(id)?).map_err(SpoolError::Device);
+        let put_back = move || maildrop.put_back(&*spool.load(id)?).map_err(|e| SpoolError::Device(e.into()));
         let is_back = tokio::task::spawn_blocking(put_back).await.map_err(|_| SpoolError::Closed)??;
         match is_back {
             true => self.qmgr.administer(id, Admin::Delete).await,
