@@ -28,6 +28,8 @@ pub struct Pickup {
     pub log: Logger,
     /// `content_filter`, unless `receive_override_options` or this service's own setting says otherwise; empty: none.
     pub content_filter: String,
+    /// `receive_override_options` has `no_address_mappings`.
+    pub no_address_mappings: bool,
     pub now: fn() -> Time,
     /// Postfix's Date: for a moment.
     pub date: fn(Time) -> String,
@@ -125,12 +127,13 @@ impl Pickup {
         // For postcat, which shows it.
         let full_name =
             submission.full_name.clone().map(|name| ("sender_fullname".to_owned(), name)).into_iter();
+        let client = submission.requeued.map_or_else(Client::default, |requeued| requeued.client);
         let envelope = Envelope {
             sender: submission.sender.unwrap_or_else(owner),
             recipients: submission.recipients,
             arrival,
-            origin: Origin::Local { uid },
-            client: submission.requeued.map_or_else(Client::default, |requeued| requeued.client),
+            origin: if client.name.is_empty() { Origin::Local { uid } } else { Origin::Smtp },
+            client,
             encoding: submission.encoding,
             ret: submission.ret,
             envid: submission.envid,
@@ -139,6 +142,7 @@ impl Pickup {
             extra: full_name.chain(others).collect(),
             ..Envelope::default()
         };
+        let map = !self.no_address_mappings;
         Incoming {
             id,
             now: (self.now)(),
@@ -147,7 +151,7 @@ impl Pickup {
             prepend: Vec::new(),
             full_name: submission.full_name.map(|name| name.to_vec()),
             envelope,
-            options: Options::LOCAL,
+            options: Options { map_addresses: map, add_bcc: map, ..Options::LOCAL },
         }
     }
 }

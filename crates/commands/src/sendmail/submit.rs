@@ -156,6 +156,7 @@ fn submission(options: &Options, sender: Address, recipients: Vec<Address>) -> S
         ret: options.ret,
         envid: options.envid.as_ref().map(|id| xtext::encode(id).into()),
         extra,
+        requeued: None,
     }
 }
 

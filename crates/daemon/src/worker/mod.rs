@@ -1,7 +1,7 @@
 //! The worker: unprivileged, serves mail. This is where the rooms are tied together.
 
 mod build;
-mod clock;
+pub(crate) mod clock;
 mod local;
 mod queue;
 mod routing;
@@ -17,6 +17,7 @@ use crate::ipc::orders::{self, Answer, Listener as Inherited, Order};
 use crate::ipc::requests::{Asker, Request};
 use crate::ipc::{self, IpcError};
 use crate::roles;
+pub(crate) use smtpd::config as smtpd_config;
 use build::{Build, Opener};
 use deliver::process::client::Processes;
 use instance::Instance;
@@ -142,6 +143,9 @@ struct System {
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
     injector: Arc<Injector>,
+    pickup: Arc<Notify>,
+    /// Domains whose waiting mail is to be tried.
+    flush: mpsc::UnboundedSender<String>,
     current: Arc<RwLock<Arc<Snapshot>>>,
     /// Accepting, by service and address.
     accepting: HashMap<(String, String), tokio::task::JoinHandle<()>>,
@@ -157,7 +161,9 @@ impl System {
         let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log).await?);
         let resolver = Resolver::new(net::resolver::Sources::default());
         let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
+        let (flush, sites) = mpsc::unbounded_channel();
         let parts = snapshot::Parts {
+            flush: flush.clone(),
             spool: spool.clone(),
             resolver: resolver.clone(),
             processes: processes.clone(),
@@ -187,7 +193,8 @@ impl System {
         let mut tasks = Arc::new(desk).open(&queue_directory).map_err(|e| e.to_string())?;
         let latest = current.clone();
         let pickup = move || read(&latest).pickup.clone();
-        tasks.spawn(sockets::run_pickup(pickup, trigger, Duration::from_secs(60)));
+        tasks.spawn(sockets::run_pickup(pickup, trigger.clone()));
+        tasks.spawn(sockets::flush_sites(sites, qmgr.clone()));
         tasks.spawn(reap_delivery_processes(processes.clone()));
         let accepting = HashMap::new();
         let mut system = System {
@@ -199,6 +206,8 @@ impl System {
             qmgr,
             manager,
             injector,
+            pickup: trigger,
+            flush,
             current,
             accepting,
             _tasks: tasks,
@@ -211,6 +220,7 @@ impl System {
     fn reload(&mut self, next: Configuration) -> Result<(), String> {
         let queue_directory = PathBuf::from(next.view.get(p::queue_directory, &mut Vec::new()));
         let parts = snapshot::Parts {
+            flush: self.flush.clone(),
             spool: self.spool.clone(),
             resolver: self.resolver.clone(),
             processes: self.processes.clone(),
@@ -224,6 +234,7 @@ impl System {
         self.injector.replace(snapshot.enqueue.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.qmgr.reload(setup);
+        self.pickup.notify_one();
         self.processes.forget();
         self.accept_on(next.listeners)
     }
