@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod ipc;
 pub mod parent;
 pub mod roles;
+mod stand_alone;
 mod worker;
 
 use command_line::{Mode, Options};
@@ -20,6 +21,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    if is_called("smtpd") {
+        return stand_alone::run(&args);
+    }
     let role = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     match role.as_str() {
         roles::DELIVERY => ExitCode::from(delivery::run(config_directory(&args[1..]))),
@@ -30,6 +34,12 @@ pub fn main() -> ExitCode {
         }
         _ => run_parent(&args, false),
     }
+}
+
+/// Whether the program goes by that name: some of Postfix's daemons are called by other programs.
+fn is_called(name: &str) -> bool {
+    let called = std::env::args_os().next().unwrap_or_default();
+    Path::new(&called).file_name().is_some_and(|file_name| file_name == name)
 }
 
 fn run_worker(args: &[OsString]) -> ExitCode {

@@ -124,12 +124,13 @@ impl Pickup {
         // For postcat, which shows it.
         let full_name =
             submission.full_name.clone().map(|name| ("sender_fullname".to_owned(), name)).into_iter();
+        let client = submission.requeued.map_or_else(Client::default, |requeued| requeued.client);
         let envelope = Envelope {
             sender: submission.sender.unwrap_or_else(owner),
             recipients: submission.recipients,
             arrival,
-            origin: Origin::Local { uid },
-            client: submission.requeued.map_or_else(Client::default, |requeued| requeued.client),
+            origin: if client.name.is_empty() { Origin::Local { uid } } else { Origin::Smtp },
+            client,
             encoding: submission.encoding,
             ret: submission.ret,
             envid: submission.envid,

@@ -119,7 +119,10 @@ impl Folder {
                 Some(value) => {
                     self.option_with_value(option, &(style.option_value)(value), style.fold, extra)
                 }
-                None => self.word(option, style.fold),
+                None => {
+                    let text = if is_read_as_one(option) { option.clone() } else { braced(option) };
+                    self.word(&text, style.fold);
+                }
             }
         }
         if let Some(first) = rest.next() {

@@ -603,7 +603,6 @@ const PARTIAL: &[(&str, &str)] = &[
     ("smtp_sasl_auth_cache_name", "failed logins are remembered in memory, whatever it names"),
     ("smtp_tls_session_cache_database", "sessions are kept in memory, whatever it names"),
     ("smtpd_log_access_permit_actions", "names work, tables do not yet"),
-    ("smtpd_noop_commands", "words work, tables do not yet"),
 ];
 
 /// These will never do anything, and need not.

@@ -1,7 +1,7 @@
 //! The worker: unprivileged, serves mail. This is where the rooms are tied together.
 
 mod build;
-mod clock;
+pub(crate) mod clock;
 mod local;
 mod queue;
 mod routing;
@@ -31,6 +31,7 @@ use net::listen::Listener;
 use params::{Severity, View, p};
 use qmgr::{Context, Handle, Manager, SystemClock};
 use queue::Injector;
+pub(crate) use smtpd::config as smtpd_config;
 use snapshot::Snapshot;
 use sockets::Desk;
 use spool::{SegmentSpool, Spool, SpoolError};
@@ -149,6 +150,9 @@ struct System {
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
     injector: Arc<Injector>,
+    pickup: Arc<Notify>,
+    /// Domains whose waiting mail is to be tried.
+    flush: mpsc::UnboundedSender<String>,
     current: Arc<RwLock<Arc<Snapshot>>>,
     /// Accepting, by service and address.
     accepting: HashMap<(String, String), tokio::task::JoinHandle<()>>,
@@ -166,7 +170,9 @@ impl System {
         let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
         let memory = Arc::new(deliver::smtp::Memory::default());
         let (verifier, probes) = Verifier::new();
+        let (flush, sites) = mpsc::unbounded_channel();
         let parts = snapshot::Parts {
+            flush: flush.clone(),
             spool: spool.clone(),
             resolver: resolver.clone(),
             memory: memory.clone(),
@@ -199,7 +205,8 @@ impl System {
         let mut tasks = Arc::new(desk).open(&queue_directory).map_err(|e| e.to_string())?;
         let latest = current.clone();
         let pickup = move || read(&latest).pickup.clone();
-        tasks.spawn(sockets::run_pickup(pickup, trigger, Duration::from_secs(60)));
+        tasks.spawn(sockets::run_pickup(pickup, trigger.clone()));
+        tasks.spawn(sockets::flush_sites(sites, qmgr.clone()));
         tasks.spawn(reap_delivery_processes(processes.clone()));
         tasks.spawn(verifier.clone().run(probes));
         let accepting = HashMap::new();
@@ -214,6 +221,8 @@ impl System {
             qmgr,
             manager,
             injector,
+            pickup: trigger,
+            flush,
             current,
             accepting,
             _tasks: tasks,
@@ -226,6 +235,7 @@ impl System {
     fn reload(&mut self, next: Configuration) -> Result<(), String> {
         let queue_directory = PathBuf::from(next.view.get(p::queue_directory, &mut Vec::new()));
         let parts = snapshot::Parts {
+            flush: self.flush.clone(),
             spool: self.spool.clone(),
             resolver: self.resolver.clone(),
             memory: self.memory.clone(),
@@ -242,6 +252,7 @@ impl System {
         self.verifier.replace(snapshot.verify.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.qmgr.reload(setup);
+        self.pickup.notify_one();
         self.processes.forget();
         self.accept_on(next.listeners)
     }

@@ -9,7 +9,7 @@ use intake::{cleanup, enqueue};
 use mail::keys::Parents;
 use mail::mime::Strictness;
 use net::InetProtocols;
-use params::{Service as Line, p, service};
+use params::{Diagnostic, Service as Line, View, p, service};
 use policy::{Compatibility, PolicySettings, Restrictions, Settings as PolicyRules, Sources, TempfailAction};
 use route::Router;
 use route::checks::Checks;
@@ -84,9 +84,12 @@ pub(super) fn service(
         let relay_clientcerts = build.view.get(p::relay_clientcerts, &mut build.mistakes);
         let queue_directory = build.view.get(p::queue_directory, &mut build.mistakes);
         let (tls, tls_level) = smtpd_tls::tls(build);
+        let fast_flush_domains = build.view.get(p::fast_flush_domains, &mut build.mistakes);
+        let flush_parents = build.parents_of("fast_flush_domains");
         let logins = smtpd_sasl::logins(build, &s, tls_level);
         let (restrictions, tables) = restrictions(build, &s);
         let (forbidden_words, forbidden_tables) = words_and_tables(build, &s.smtpd_forbidden_commands);
+        let (noop_words, _) = words_and_tables(build, &s.smtpd_noop_commands);
         let discarded = s.smtpd_discard_ehlo_keywords.join(" ");
         let (keywords, unknown) = Keywords::parse(&discarded);
         for word in unknown {
@@ -94,7 +97,7 @@ pub(super) fn service(
         }
         Arc::new(Service {
             name: line.name().to_owned(),
-            config: Arc::new(config(build, &s, tls_level)),
+            config: Arc::new(config(&build.view, &mut build.mistakes, &s, tls_level, noop_words)),
             restrictions,
             tables,
             lists: lists(build, &s),
@@ -118,6 +121,8 @@ pub(super) fn service(
             content_filter: s.content_filter.clone(),
             no_address_mappings: s.receive_override_options.iter().any(|o| o == "no_address_mappings"),
             no_header_body_checks: s.receive_override_options.iter().any(|o| o == "no_header_body_checks"),
+            fast_flush_domains: build.names(&fast_flush_domains, Some(flush_parents)),
+            flush: parts.flush.clone(),
             enqueue: enqueue.clone(),
             log: build.service_log("smtpd"),
             clock: Clock { now: clock::now, date: clock::date, stamp: clock::stamp },
@@ -125,7 +130,14 @@ pub(super) fn service(
     })
 }
 
-fn config(build: &mut Build, s: &service::Smtpd, smtpd_tls_security_level: TlsLevel) -> Config {
+/// What sessions must know. `smtpd_noop_commands`: the words in that list.
+pub(crate) fn config(
+    view: &View,
+    mistakes: &mut Vec<Diagnostic>,
+    s: &service::Smtpd,
+    smtpd_tls_security_level: TlsLevel,
+    smtpd_noop_commands: Vec<String>,
+) -> Config {
     let number = |n: i32| n.max(0) as u32;
     Config {
         myhostname: s.myhostname.clone(),
@@ -143,15 +155,15 @@ fn config(build: &mut Build, s: &service::Smtpd, smtpd_tls_security_level: TlsLe
         strict_rfc821_envelopes: s.strict_rfc821_envelopes,
         smtputf8_enable: s.smtputf8_enable,
         strict_smtputf8: s.strict_smtputf8,
-        smtpd_forbid_bare_newline_reject_code: code(build, s.smtpd_forbid_bare_newline_reject_code),
+        smtpd_forbid_bare_newline_reject_code: code(mistakes, s.smtpd_forbid_bare_newline_reject_code),
         smtpd_forbid_unauth_pipelining: s.smtpd_forbid_unauth_pipelining,
-        smtpd_noop_commands: words_and_tables(build, &s.smtpd_noop_commands).0,
+        smtpd_noop_commands,
         smtpd_command_filter: false,
         smtpd_sasl_response_limit: s.smtpd_sasl_response_limit.max(1) as usize,
         broken_sasl_auth_clients: s.broken_sasl_auth_clients,
         smtpd_tls_security_level,
-        default_verp_delimiters: build.view.get(p::default_verp_delimiters, &mut build.mistakes),
-        verp_delimiter_filter: build.view.get(p::verp_delimiter_filter, &mut build.mistakes),
+        default_verp_delimiters: view.get(p::default_verp_delimiters, mistakes),
+        verp_delimiter_filter: view.get(p::verp_delimiter_filter, mistakes),
         soft_bounce: s.soft_bounce,
     }
 }
@@ -256,27 +268,27 @@ fn rules(build: &mut Build, s: &service::Smtpd) -> PolicyRules {
         })
     };
     PolicyRules {
-        access_map_defer_code: code(build, s.access_map_defer_code),
-        access_map_reject_code: code(build, s.access_map_reject_code),
-        defer_code: code(build, s.defer_code),
-        invalid_hostname_reject_code: code(build, s.invalid_hostname_reject_code),
-        maps_rbl_reject_code: code(build, s.maps_rbl_reject_code),
-        multi_recipient_bounce_reject_code: code(build, s.multi_recipient_bounce_reject_code),
-        non_fqdn_reject_code: code(build, s.non_fqdn_reject_code),
-        plaintext_reject_code: code(build, s.plaintext_reject_code),
-        reject_code: code(build, s.reject_code),
-        relay_domains_reject_code: code(build, s.relay_domains_reject_code),
-        unknown_address_reject_code: code(build, s.unknown_address_reject_code),
-        unknown_client_reject_code: code(build, s.unknown_client_reject_code),
-        unknown_hostname_reject_code: code(build, s.unknown_hostname_reject_code),
-        unknown_local_recipient_reject_code: code(build, s.unknown_local_recipient_reject_code),
-        unknown_relay_recipient_reject_code: code(build, s.unknown_relay_recipient_reject_code),
-        unknown_virtual_alias_reject_code: code(build, s.unknown_virtual_alias_reject_code),
-        unknown_virtual_mailbox_reject_code: code(build, s.unknown_virtual_mailbox_reject_code),
-        unverified_recipient_defer_code: code(build, s.unverified_recipient_defer_code),
-        unverified_recipient_reject_code: code(build, s.unverified_recipient_reject_code),
-        unverified_sender_defer_code: code(build, s.unverified_sender_defer_code),
-        unverified_sender_reject_code: code(build, s.unverified_sender_reject_code),
+        access_map_defer_code: code(&mut build.mistakes, s.access_map_defer_code),
+        access_map_reject_code: code(&mut build.mistakes, s.access_map_reject_code),
+        defer_code: code(&mut build.mistakes, s.defer_code),
+        invalid_hostname_reject_code: code(&mut build.mistakes, s.invalid_hostname_reject_code),
+        maps_rbl_reject_code: code(&mut build.mistakes, s.maps_rbl_reject_code),
+        multi_recipient_bounce_reject_code: code(&mut build.mistakes, s.multi_recipient_bounce_reject_code),
+        non_fqdn_reject_code: code(&mut build.mistakes, s.non_fqdn_reject_code),
+        plaintext_reject_code: code(&mut build.mistakes, s.plaintext_reject_code),
+        reject_code: code(&mut build.mistakes, s.reject_code),
+        relay_domains_reject_code: code(&mut build.mistakes, s.relay_domains_reject_code),
+        unknown_address_reject_code: code(&mut build.mistakes, s.unknown_address_reject_code),
+        unknown_client_reject_code: code(&mut build.mistakes, s.unknown_client_reject_code),
+        unknown_hostname_reject_code: code(&mut build.mistakes, s.unknown_hostname_reject_code),
+        unknown_local_recipient_reject_code: code(&mut build.mistakes, s.unknown_local_recipient_reject_code),
+        unknown_relay_recipient_reject_code: code(&mut build.mistakes, s.unknown_relay_recipient_reject_code),
+        unknown_virtual_alias_reject_code: code(&mut build.mistakes, s.unknown_virtual_alias_reject_code),
+        unknown_virtual_mailbox_reject_code: code(&mut build.mistakes, s.unknown_virtual_mailbox_reject_code),
+        unverified_recipient_defer_code: code(&mut build.mistakes, s.unverified_recipient_defer_code),
+        unverified_recipient_reject_code: code(&mut build.mistakes, s.unverified_recipient_reject_code),
+        unverified_sender_defer_code: code(&mut build.mistakes, s.unverified_sender_defer_code),
+        unverified_sender_reject_code: code(&mut build.mistakes, s.unverified_sender_reject_code),
         unknown_address_tempfail_action: tempfail(
             build,
             "unknown_address_tempfail_action",
@@ -391,9 +403,9 @@ fn words_and_tables(
     (words, tables)
 }
 
-fn code(build: &mut Build, number: impl TryInto<u16> + Copy + std::fmt::Display) -> u16 {
+fn code(mistakes: &mut Vec<Diagnostic>, number: impl TryInto<u16> + Copy + std::fmt::Display) -> u16 {
     number.try_into().unwrap_or_else(|_| {
-        build.fail(format!("bad reply code: {number}"));
+        mistakes.push(Diagnostic::fatal(format!("bad reply code: {number}")));
         450
     })
 }

@@ -7,23 +7,33 @@ use deliver::process::client::Processes;
 use intake::cleanup::Options;
 use intake::enqueue;
 use intake::pickup::Pickup;
-use intake::smtpd::Service;
 use net::Resolver;
-use params::{ServiceKind, p};
+use params::{Service, ServiceKind, p};
 use spool::Spool;
 use spool::maildrop::{Limits, Maildrop};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Everything that sessions and pickup take their parameters from.
 pub(super) struct Snapshot {
     pub(super) enqueue: enqueue::Context,
-    pub(super) pickup: Arc<(Pickup, enqueue::Context)>,
+    /// None: master.cf has no pickup, and letters stay where they are.
+    pub(super) pickup: Option<Arc<PickupService>>,
     /// By `name/type` of master.cf.
-    pub(super) smtpd: HashMap<String, Arc<Service>>,
+    pub(super) smtpd: HashMap<String, Arc<intake::smtpd::Service>>,
     pub(super) verify: Arc<verify::Current>,
     limits: HashMap<String, usize>,
+}
+
+/// The pickup of master.cf.
+pub(super) struct PickupService {
+    pub(super) pickup: Pickup,
+    pub(super) enqueue: enqueue::Context,
+    /// How often it looks without being triggered (`wakeup` of master.cf); None: never.
+    pub(super) wakeup: Option<Duration>,
 }
 
 /// What outlives reloads and is built upon.
@@ -32,6 +42,8 @@ pub(super) struct Parts {
     pub(super) resolver: Resolver,
     /// Of the SMTP clients.
     pub(super) memory: Arc<deliver::smtp::Memory>,
+    /// Domains whose waiting mail is to be tried.
+    pub(super) flush: UnboundedSender<String>,
     /// Delivery processes.
     pub(super) processes: Arc<Processes>,
     pub(super) verifier: Arc<Verifier>,
@@ -49,15 +61,15 @@ impl Snapshot {
         let (mut services, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = build.view.get(p::default_process_limit, &mut build.mistakes);
         let lines: Vec<_> = build.view.served().into_iter().cloned().collect();
-        for line in lines {
+        for line in &lines {
             if line.kind == ServiceKind::Inet && line.program() == "smtpd" {
-                let service = smtpd::service(build, &line, parts, &enqueue);
+                let service = smtpd::service(build, line, parts, &enqueue);
                 let limit = line.process_limit.map_or(default_limit.max(1) as usize, |n| n as usize);
                 limits.insert(line.name_space(), if limit == 0 { UNLIMITED } else { limit });
                 services.insert(line.name_space(), service);
             }
         }
-        let pickup = Arc::new((pickup(build, parts), enqueue.clone()));
+        let pickup = pickup(build, &lines, parts, &enqueue);
         let verify = Arc::new(verify::Current::read(build, &enqueue));
         let setup = queue::setup(build, &router, &enqueue, parts);
         (Snapshot { enqueue, pickup, smtpd: services, verify, limits }, setup)
@@ -78,16 +90,21 @@ fn pickup_options(build: &mut Build) -> Options {
     Options { map_addresses: maps, add_bcc: maps, checks, ..Options::LOCAL }
 }
 
-/// pickup(8), with the parameters of its line in master.cf.
-fn pickup(build: &mut Build, parts: &Parts) -> Pickup {
-    let services = build.view.config().master.services.clone();
-    match services.iter().find(|line| line.program() == "pickup") {
-        Some(line) => build.for_service(line, |build| pickup_settings(build, parts)),
-        None => pickup_settings(build, parts),
-    }
+fn pickup(
+    build: &mut Build,
+    lines: &[Service],
+    parts: &Parts,
+    enqueue: &enqueue::Context,
+) -> Option<Arc<PickupService>> {
+    let is_pickup = |line: &&Service| line.kind != ServiceKind::Inet && line.program() == "pickup";
+    let line = lines.iter().find(is_pickup)?;
+    let seconds = line.wakeup.seconds;
+    let wakeup = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    let pickup = build.for_service(line, |build| pickup_of(build, parts));
+    Some(Arc::new(PickupService { pickup, enqueue: enqueue.clone(), wakeup }))
 }
 
-fn pickup_settings(build: &mut Build, parts: &Parts) -> Pickup {
+fn pickup_of(build: &mut Build, parts: &Parts) -> Pickup {
     let message_size_limit = build.view.get(p::message_size_limit, &mut build.mistakes);
     Pickup {
         maildrop: Maildrop::new(parts.queue_directory.join("maildrop")),

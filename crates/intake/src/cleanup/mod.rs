@@ -22,6 +22,7 @@ mod trouble;
 mod tests;
 
 pub use note::Note;
+pub(crate) use received::received_lines;
 pub use received::{Received, Shown};
 pub use settings::{FromFormat, Settings};
 pub use trouble::Trouble;
@@ -184,7 +185,7 @@ impl Cleanup {
     pub async fn begin(context: Context, mut message: Incoming) -> Cleanup {
         let settings = &context.settings;
         let mut facts = Facts::default();
-        let trace = received::write(settings, &message);
+        let trace = received_lines(settings, &message);
         addresses::rewrite_sender(&context.router, &mut message, &mut facts).await;
         let expanded = match facts.trouble {
             None => addresses::complete_recipients(&context, &mut message, &mut facts).await,

@@ -29,7 +29,7 @@ pub struct Shown {
 }
 
 /// Writes what goes before the content: prepended headers and Received:.
-pub(super) fn write(settings: &Settings, message: &Incoming) -> Vec<u8> {
+pub(crate) fn received_lines(settings: &Settings, message: &Incoming) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     let mut line = |text: &[u8]| {
         out.extend_from_slice(text);
@@ -154,7 +154,7 @@ mod tests {
             options: Options::SMTP,
         };
         change(&mut message, &mut settings);
-        String::from_utf8(write(&settings, &message)).expect("ASCII")
+        String::from_utf8(received_lines(&settings, &message)).expect("ASCII")
     }
 
     #[test]

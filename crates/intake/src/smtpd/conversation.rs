@@ -389,15 +389,23 @@ impl Conversation {
         }
     }
 
-    /// There are no logs of what waits for a domain yet, so no domain has the service.
+    /// `fast_flush_domains` have the service. What waits for a domain is found in the spool: there are no logs of it.
     async fn etrn(&mut self, domain: &str) {
         let (mut session, state, world, restrictions) = self.policy(Command::Etrn, None);
         session.etrn_domain = Some(domain);
-        let reply = match restrictions.etrn(&session, state, &world).await {
-            Ok(()) => Reply::plain(459, format!("{domain}: service unavailable")),
-            Err(reply) => reply,
-        };
-        self.machine.reply(reply);
+        if let Err(reply) = restrictions.etrn(&session, state, &world).await {
+            return self.machine.reply(reply);
+        }
+        let site = domain.to_ascii_lowercase();
+        match self.service.fast_flush_domains.has(site.as_bytes()).await {
+            Ok(true) if self.service.flush.send(site).is_ok() => self.machine.accept(),
+            Ok(false) => {
+                let shown: String = domain.chars().take(ETRN_SHOWN).collect();
+                self.log.warning(format_args!("reject: ETRN {shown}... from {}", self.who.namaddr));
+                self.machine.reply(Reply::plain(459, format!("<{domain}>: service unavailable")));
+            }
+            _ => self.machine.reply(Reply::plain(458, "Unable to queue messages")),
+        }
     }
 
     fn forget(&mut self) {
@@ -508,6 +516,9 @@ impl Conversation {
         LogPeer { name: &self.who.client.name, address: &self.who.client.address }
     }
 }
+
+/// Characters of a domain that the log gets.
+const ETRN_SHOWN: usize = 100;
 
 /// Which restrictions are asked.
 enum Stage {

@@ -7,6 +7,7 @@ mod conversation;
 mod facts;
 mod networks;
 mod policy_servers;
+pub mod stand_alone;
 mod tls;
 mod transaction;
 
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tables::{Maps, Table};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// One smtpd line of master.cf, with everything that its sessions need.
 pub struct Service {
@@ -67,6 +69,9 @@ pub struct Service {
     pub no_header_body_checks: bool,
     /// `receive_override_options` has `no_address_mappings`.
     pub no_address_mappings: bool,
+    pub fast_flush_domains: route::NameList,
+    /// Takes the domains that ETRN asks for, which are in lower case.
+    pub flush: UnboundedSender<String>,
     pub enqueue: enqueue::Context,
     /// `postfix/smtpd`, or what `-o syslog_name=` makes of it.
     pub log: Logger,

@@ -6,11 +6,13 @@
 
 mod folder;
 mod format;
+mod lines;
 mod receipt;
 mod requeue;
 
 pub use folder::{Blank, Letter, Maildrop, Picked};
 pub use format::{Reader, Writer, fuzz_reader};
+pub use lines::LineFeeds;
 pub use receipt::{RECEIPT_LIMIT, Receipt};
 
 use bytes::Bytes;

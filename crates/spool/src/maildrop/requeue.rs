@@ -1,6 +1,6 @@
 //! `postsuper -r`: a message of the queue becomes a letter again, so that it goes through cleanup once more.
 
-use super::{Maildrop, Requeued, Submission};
+use super::{LineFeeds, Maildrop, Requeued, Submission};
 use crate::Stored;
 use bytes::Bytes;
 use mail::{Fate, Outcome, SMTPUTF8_HEADER};
@@ -63,31 +63,6 @@ fn waits(outcome: Option<&Outcome>) -> bool {
 
 fn reason(outcome: &Option<Outcome>) -> Bytes {
     outcome.as_ref().map(|outcome| Bytes::from(outcome.reason.clone())).unwrap_or_default()
-}
-
-/// Lines as the queue ends them (CRLF) become lines as letters end them (LF).
-#[derive(Default)]
-struct LineFeeds {
-    /// A CR whose successor is not known yet.
-    has_cr: bool,
-}
-
-impl LineFeeds {
-    fn convert(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        for &octet in piece {
-            if std::mem::take(&mut self.has_cr) && octet != b'\n' {
-                out.push(b'\r');
-            }
-            match octet {
-                b'\r' => self.has_cr = true,
-                _ => out.push(octet),
-            }
-        }
-    }
-
-    fn finish(self) -> &'static [u8] {
-        if self.has_cr { b"\r" } else { b"" }
-    }
 }
 
 #[cfg(test)]
@@ -159,20 +134,5 @@ mod tests {
         let maildrop = Maildrop::new(folder.path());
         assert!(!maildrop.put_back(&stored(&[Some(Fate::Sent)])).expect("nothing to do"));
         assert_eq!(maildrop.names().expect("readable"), []);
-    }
-
-    #[test]
-    fn line_ends_at_every_split() {
-        for (content, expect) in
-            [(&b"a\r\nb\r\n"[..], &b"a\nb\n"[..]), (b"a\r\r\n\rb\r", b"a\r\n\rb\r"), (b"", b"")]
-        {
-            for at in 0..=content.len() {
-                let (mut lines, mut out) = (LineFeeds::default(), Vec::new());
-                lines.convert(&content[..at], &mut out);
-                lines.convert(&content[at..], &mut out);
-                out.extend(lines.finish());
-                assert_eq!(out, expect, "{content:?} at {at}");
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 mod showq;
 
-use intake::pickup::Pickup;
+use super::snapshot::PickupService;
 use logger::Logger;
 use mail::QueueId;
 use qmgr::Handle;
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
@@ -136,18 +137,26 @@ fn answer(result: Result<(), SpoolError>) -> Answer {
     }
 }
 
-/// Runs pickup: when it is triggered, and every `wakeup` (master.cf's field) in case a trigger was lost.
-pub(super) async fn run_pickup(
-    pickup: impl Fn() -> Arc<(Pickup, intake::enqueue::Context)>,
-    trigger: Arc<Notify>,
-    wakeup: std::time::Duration,
-) {
+/// Runs pickup: when it is triggered, and as often as master.cf's `wakeup` says in case a trigger was lost.
+pub(super) async fn run_pickup(current: impl Fn() -> Option<Arc<PickupService>>, trigger: Arc<Notify>) {
     loop {
-        let current = pickup();
-        current.0.purge();
-        current.0.scan(&current.1).await;
-        // An elapsed time is a wake-up as good as a trigger.
-        let _ = tokio::time::timeout(wakeup, trigger.notified()).await;
+        let service = current();
+        if let Some(service) = &service {
+            service.pickup.purge();
+            service.pickup.scan(&service.enqueue).await;
+        }
+        match service.and_then(|service| service.wakeup) {
+            // An elapsed time is a wake-up as good as a trigger.
+            Some(wakeup) => drop(tokio::time::timeout(wakeup, trigger.notified()).await),
+            None => trigger.notified().await,
+        }
+    }
+}
+
+/// Passes on what ETRN asks for.
+pub(super) async fn flush_sites(mut sites: UnboundedReceiver<String>, qmgr: Handle) {
+    while let Some(site) = sites.recv().await {
+        qmgr.flush_site(&site);
     }
 }
 
