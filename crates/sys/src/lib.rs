@@ -5,6 +5,7 @@
 pub mod descriptors;
 pub mod fields;
 pub mod local_time;
+pub mod memory;
 pub mod pcre;
 pub mod posix_regex;
 pub mod process;
