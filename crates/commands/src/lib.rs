@@ -17,6 +17,7 @@ mod postkick;
 mod postlock;
 mod postlog;
 mod postmap;
+mod postmulti;
 mod postqueue;
 mod postsuper;
 pub mod program;
@@ -43,6 +44,7 @@ const COMMANDS: &[Command] = &[
     ("postlock", 75, Voice::Stderr, postlock::main),
     ("postlog", 1, Voice::TerminalAndLog, postlog::main),
     ("postmap", 1, Voice::StderrAndLog, postmap::postmap),
+    ("postmulti", 1, Voice::TerminalAndLog, postmulti::main),
     ("postsuper", 1, Voice::StderrAndLog, postsuper::main),
     ("sendmail", 75, Voice::StderrAndLog, sendmail::main),
 ];

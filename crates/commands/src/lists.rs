@@ -50,7 +50,7 @@ fn table_has(program: &Program, spec: &str, key: &str) -> Result<bool, String> {
     for (severity, text) in said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         match severity {
             Severity::Warning => program.warning(&text),
-            Severity::Error => program.error(&text),
+            Severity::Error | Severity::Fatal => program.error(&text),
             Severity::Hint => program.hint(&text),
         }
     }

@@ -1,8 +1,11 @@
 //! postfix(1): starts, stops and reloads the mail system.
 
+mod logrotate;
+
 use crate::getopt;
 use crate::instance::Instance;
 use crate::program::{Fatal, Program, Run, reason};
+use crate::sibling;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User, chown, getegid, geteuid, getuid};
 use params::diagnostic::Severity;
@@ -29,6 +32,9 @@ pub(crate) fn main(program: &Program) -> Run {
     let instance = Instance::open(program, directory.as_deref())?;
     let common = instance.common(program)?;
     check_user(program, &common.mail_owner)?;
+    if directory.is_none() {
+        become_wrapper(&instance, &parsed.operands)?;
+    }
     let command = parsed.operands.first().map_or("", |word| word.as_str());
     // A check tells all that can be found; the server itself does so when it starts and reloads.
     let mistakes =
@@ -47,8 +53,10 @@ pub(crate) fn main(program: &Program) -> Run {
         postqueue: Path::new(&common.command_directory).join("postqueue"),
         mail_owner: common.mail_owner,
         setgid_group: common.setgid_group,
+        logfile: logrotate::Logfile::of(&instance.view),
     };
-    let status = site.script.run_with(|_| site.execute(command));
+    let arguments = parsed.operands.get(1..).unwrap_or_default();
+    let status = site.script.run_with(|_| site.execute(command, arguments));
     Ok(status)
 }
 
@@ -63,19 +71,39 @@ struct Site {
     postqueue: PathBuf,
     mail_owner: String,
     setgid_group: String,
+    logfile: logrotate::Logfile,
+}
+
+/// Where there are several instances, the command is for all of them (`multi_instance_wrapper`). Comes back if there is one.
+fn become_wrapper(instance: &Instance, operands: &[String]) -> Result<(), Fatal> {
+    let mut mistakes = Vec::new();
+    let others = instance.view.get(p::multi_instance_directories, &mut mistakes);
+    let wrapper = instance.view.get(p::multi_instance_wrapper, &mut mistakes);
+    let mut words = wrapper.split_ascii_whitespace();
+    let Some(path) = words.next().filter(|_| !others.is_empty() && std::env::var_os("MAIL_CONFIG").is_none())
+    else {
+        return Ok(());
+    };
+    let mut command = Command::new(path);
+    sibling::set_environment(instance, &mut command);
+    let error = command.args(words).args(operands).exec();
+    Err(Fatal::new(format!("execvp {path}: {}", reason(&error))))
 }
 
 impl Site {
-    fn execute(&self, command: &str) -> Run {
+    fn execute(&self, command: &str, arguments: &[String]) -> Run {
         match command {
             "start" => self.start(),
             "start-fg" => self.start_in_foreground(),
-            "stop" => self.stop(),
+            "stop" | "drain" => self.stop(),
+            "quick-stop" => self.quick_stop(),
             "abort" => self.abort(),
             "reload" => self.reload(),
             "status" => self.status(),
             "flush" => self.flush(),
-            "check" | "set-permissions" => self.check().map(|()| 0),
+            "logrotate" => logrotate::logrotate(self, arguments),
+            "check" => self.check().map(|()| 0),
+            "set-permissions" => self.set_permissions().map(|()| 0),
             // Nothing of ours needs the upgrade that Postfix's master.cf does.
             "upgrade-configuration" => Ok(0),
             _ => Err(Fatal::new(format!(
@@ -103,7 +131,10 @@ impl Site {
         if self.running()?.is_some() {
             return Err(Fatal::new("the Postfix mail system is already running"));
         }
-        self.check()?;
+        // A quick stop promised a start without a check.
+        if std::fs::remove_file(self.quick_start()).is_err() {
+            self.check()?;
+        }
         self.script.info("starting the Postfix mail system");
         Ok(())
     }
@@ -132,6 +163,20 @@ impl Site {
         Ok(0)
     }
 
+    fn quick_stop(&self) -> Run {
+        let status = self.stop()?;
+        let path = self.quick_start();
+        let made = std::fs::write(&path, "");
+        made.map_err(|error| {
+            Fatal::new(format!("touch: cannot touch '{}': {}", path.display(), reason(&error)))
+        })?;
+        Ok(status)
+    }
+
+    fn quick_start(&self) -> PathBuf {
+        self.queue_directory.join("quick-start")
+    }
+
     /// Whether the system ends soon enough.
     fn ends_within(&self, limit: Duration) -> Result<bool, Fatal> {
         let step = Duration::from_millis(20);
@@ -148,6 +193,7 @@ impl Site {
         let pid = self.require_running()?;
         self.script.info("aborting the Postfix mail system");
         self.signal(pid, Signal::SIGTERM)?;
+        self.ends_within(Duration::from_secs(1))?;
         Ok(0)
     }
 
@@ -212,6 +258,18 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// The same, and folders that are there get the owners and modes that they should have.
+    fn set_permissions(&self) -> Result<(), Fatal> {
+        self.check()?;
+        let owner = self.owner()?;
+        for folder in FOLDERS {
+            let path = self.queue_directory.join(folder.name);
+            folder.settle(&path, owner).map_err(|error| make_error(&path, &error))?;
+        }
+        let data = Folder { name: "", mode: 0o700, group: Owning::Owner };
+        data.settle(&self.data_directory, owner).map_err(|error| make_error(&self.data_directory, &error))
     }
 
     /// Whom folders are given to; None without root, when all belongs to this user.

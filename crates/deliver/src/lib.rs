@@ -7,10 +7,15 @@ mod destinations;
 mod failure;
 pub mod local;
 pub mod mailbox;
+pub mod mta_sts;
+pub mod oauth2;
 pub mod pipe;
 pub mod process;
 mod reports;
 pub mod smtp;
+#[cfg(test)]
+mod testing;
+pub mod tlsrpt;
 mod transports;
 pub mod verdicts;
 pub mod virtual_mailboxes;

@@ -5,8 +5,10 @@
 //! logged comes back as values, in Postfix's words.
 
 pub mod dial;
+mod digest;
 mod endpoint;
 mod hosts;
+pub mod https;
 pub mod idle;
 mod inet;
 pub mod listen;
@@ -21,6 +23,7 @@ mod testing;
 pub mod tls;
 mod watch;
 
+pub use digest::digest;
 pub use endpoint::Endpoint;
 pub use inet::InetProtocols;
 pub use nexthop::{Destination, Nexthop, NexthopError, Protocol, fuzz_nexthop};

@@ -35,6 +35,9 @@ pub struct Settings {
     /// `smtp_balance_inet_protocols`.
     pub balance_inet_protocols: bool,
     pub ignore_mx_lookup_error: bool,
+    /// `smtp_tls_dane_insecure_mx_policy` is more than `may`: it matters whether addresses are signed, even if the MX records
+    /// that lead to them are not.
+    pub dnssec_behind_insecure_mx: bool,
     /// `smtp_defer_if_no_mx_address_found`.
     pub defer_if_no_mx_address_found: bool,
     /// Addresses on which this system receives mail: `inet_interfaces` and `proxy_interfaces`, spelled out.
@@ -71,9 +74,19 @@ pub struct Servers {
     pub list: Vec<Server>,
     /// We are among the mail exchangers: no fallback relay is to be tried.
     pub is_mx_host: bool,
-    /// The MX records, or that there are none, are signed. With `dnssec` only.
-    pub is_mx_authentic: bool,
+    /// Whose MX records they were found by; None without such records.
+    pub exchanged: Option<MxOwner>,
     pub warnings: Vec<String>,
+}
+
+/// The domain that MX records stand at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MxOwner {
+    pub domain: String,
+    /// The end of the domain's alias, where it has one.
+    pub canonical_domain: String,
+    /// The records are signed. With `dnssec` only.
+    pub is_authentic: bool,
 }
 
 /// One address to try.
@@ -143,7 +156,7 @@ impl Locator {
         if is_smtp && !nexthop.is_bracketed && self.settings.dns_support != DnsSupport::Disabled {
             task.by_domain().await
         } else {
-            task.by_host(false).await
+            task.by_host().await
         }
     }
 }
@@ -175,13 +188,18 @@ impl Task<'_> {
                     self.why.status = Some(DsnStatus::new(5, 1, 0));
                     return Err(self.why.give_up(false, false));
                 }
-                self.by_exchangers(exchangers, answer.authentic).await
+                let domain = MxOwner {
+                    domain: self.host.clone(),
+                    canonical_domain: answer.name,
+                    is_authentic: answer.authentic,
+                };
+                self.by_exchangers(exchangers, domain).await
             }
             Err(failure) => {
                 self.why.set_dns_failure(&self.host, &lookup.name, Kind::Mx, &failure);
                 match class {
-                    Class::NotFound => return self.by_host(dnssec).await,
-                    _ if self.settings().ignore_mx_lookup_error => return self.by_host(dnssec).await,
+                    Class::NotFound => return self.by_host().await,
+                    _ if self.settings().ignore_mx_lookup_error => return self.by_host().await,
                     Class::Invalid => self.why.status = Some(DsnStatus::new(5, 4, 4)),
                     Class::Fail => self.why.status = Some(DsnStatus::new(5, 4, 3)),
                     Class::Retry | Class::Found => self.why.status = Some(DsnStatus::new(4, 4, 3)),
@@ -194,12 +212,15 @@ impl Task<'_> {
     async fn by_exchangers(
         mut self,
         exchangers: Vec<Exchanger>,
-        is_authentic: bool,
+        domain: MxOwner,
     ) -> Result<Servers, NoServers> {
+        let settings = self.settings();
+        let is_dnssec = settings.dns_support == DnsSupport::Dnssec;
+        let dnssec = domain.is_authentic || is_dnssec && settings.dnssec_behind_insecure_mx;
         let best_preference = exchangers.first().map(|exchanger| exchanger.preference);
         let mut list = Vec::new();
         for Exchanger { host, preference } in exchangers {
-            self.add_addresses(&mut list, &host, preference, is_authentic).await;
+            self.add_addresses(&mut list, &host, preference, dnssec).await;
         }
         if list.is_empty() {
             if self.settings().defer_if_no_mx_address_found {
@@ -227,12 +248,12 @@ impl Task<'_> {
         Ok(Servers {
             list,
             is_mx_host: own_preference.is_some(),
-            is_mx_authentic: is_authentic,
+            exchanged: Some(domain),
             warnings: self.why.warnings,
         })
     }
 
-    async fn by_host(mut self, is_mx_authentic: bool) -> Result<Servers, NoServers> {
+    async fn by_host(mut self) -> Result<Servers, NoServers> {
         let dnssec = self.settings().dns_support == DnsSupport::Dnssec;
         self.why.status = None;
         let mut list = Vec::new();
@@ -245,7 +266,7 @@ impl Task<'_> {
             return Err(self.loops_back(false));
         }
         self.arrange(&mut list);
-        Ok(Servers { list, is_mx_host: false, is_mx_authentic, warnings: self.why.warnings })
+        Ok(Servers { list, is_mx_host: false, exchanged: None, warnings: self.why.warnings })
     }
 
     /// Appends the addresses of a host; what fails is noted in `why`.

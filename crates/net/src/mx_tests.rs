@@ -70,6 +70,7 @@ fn settings() -> Settings {
         mx_address_limit: 5,
         balance_inet_protocols: true,
         ignore_mx_lookup_error: false,
+        dnssec_behind_insecure_mx: false,
         defer_if_no_mx_address_found: false,
         own_addresses: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
     }
@@ -275,14 +276,17 @@ async fn loops_are_marked() {
 async fn signatures_count_with_dnssec() {
     let server = NameServer::start(ZONE).await;
     let dnssec = || Settings { dns_support: DnsSupport::Dnssec, ..settings() };
+    let behind = || Settings { dnssec_behind_insecure_mx: true, ..dnssec() };
     for (settings, nexthop, expect) in [
-        (settings(), "signed.example", (false, false)),
-        (dnssec(), "signed.example", (true, true)),
-        (dnssec(), "unsigned.example", (false, false)),
-        (dnssec(), "[signed-host.example]", (false, true)),
+        (settings(), "signed.example", (Some(false), false)),
+        (dnssec(), "signed.example", (Some(true), true)),
+        (dnssec(), "unsigned.example", (Some(false), false)),
+        (behind(), "unsigned.example", (Some(false), true)),
+        (dnssec(), "[signed-host.example]", (None, true)),
     ] {
         let servers = locate(&server, settings, nexthop).await.unwrap();
-        assert_eq!((servers.is_mx_authentic, servers.list[0].is_authentic), expect, "{nexthop}");
+        let exchanged = servers.exchanged.map(|owner| owner.is_authentic);
+        assert_eq!((exchanged, servers.list[0].is_authentic), expect, "{nexthop}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! Pure: the bytes of the files and what the host looks like come in as arguments. Looking things up in tables is not here; a list
 //! that names tables is kept in its parsed form.
 
+pub mod bounce_template;
 pub mod check;
 pub mod client;
 pub mod compat;
@@ -22,6 +23,7 @@ pub mod master_text;
 pub mod names;
 pub mod network;
 pub mod registry;
+mod served;
 pub mod service;
 pub mod suggest;
 pub mod support;

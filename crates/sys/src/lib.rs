@@ -2,6 +2,7 @@
 //!
 //! Also the plain form of what this project's processes say to each other. Nothing here knows about mail.
 
+pub mod dane;
 pub mod descriptors;
 pub mod fields;
 pub mod local_time;

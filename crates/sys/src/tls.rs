@@ -8,7 +8,7 @@ use openssl::pkey::{PKeyRef, Private};
 use openssl::ssl::{SslContextBuilder, SslRef, SslSession, SslSessionRef};
 use openssl::stack::StackRef;
 use openssl::x509::verify::X509VerifyParamRef;
-use openssl::x509::{X509, X509Ref};
+use openssl::x509::{X509, X509Ref, X509VerifyResult};
 use openssl_sys as ffi;
 use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
@@ -107,6 +107,13 @@ pub fn peer_name(ssl: &SslRef) -> Option<String> {
         let name = SSL_get0_peername(ssl.as_ptr());
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
+}
+
+/// `X509_V_ERR_UNSPECIFIED`: for certificates that are refused without a look at them.
+pub fn unspecified_failure() -> X509VerifyResult {
+    const UNSPECIFIED: c_int = 1;
+    // SAFETY: it is one of the codes of `openssl/x509_vfy.h`.
+    unsafe { X509VerifyResult::from_raw(UNSPECIFIED) }
 }
 
 /// The digest under our own signature in this handshake; none for algorithms that hash by themselves (Ed25519), and
@@ -251,6 +258,11 @@ mod tests {
     fn a_public_key_is_the_same_as_when_encoded_anew() {
         let (certificate, key) = identity("mx.example.com");
         assert_eq!(public_key_der(&certificate), Some(key.public_key_to_der().unwrap()));
+    }
+
+    #[test]
+    fn an_unspecified_failure_is_one() {
+        assert_eq!(unspecified_failure().error_string(), "unspecified certificate verification error");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::{Handle, Id};
 use tokio::time::timeout;
 
 /// For connecting, and for each request: Postfix's own limits, which no parameter changes.
@@ -53,6 +54,8 @@ pub(crate) struct Pool {
 
 struct Idle {
     connection: Connection,
+    /// A socket answers only on the runtime that it was opened on.
+    runtime: Id,
     opened: Instant,
     used: Instant,
 }
@@ -82,7 +85,9 @@ impl Pool {
     fn take_idle(&self) -> Option<Lease> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|one| one.used.elapsed() < MAX_IDLE && one.opened.elapsed() < MAX_AGE);
-        let Idle { connection, opened, .. } = idle.pop()?;
+        let here = Handle::current().id();
+        let at = idle.iter().rposition(|one| one.runtime == here)?;
+        let Idle { connection, opened, .. } = idle.remove(at);
         Some(Lease { connection, opened, is_reused: true })
     }
 
@@ -101,7 +106,8 @@ impl Pool {
     pub(crate) fn keep(&self, lease: Lease) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_KEPT {
-            idle.push(Idle { connection: lease.connection, opened: lease.opened, used: Instant::now() });
+            let (runtime, used) = (Handle::current().id(), Instant::now());
+            idle.push(Idle { connection: lease.connection, runtime, opened: lease.opened, used });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What opening a table depends on beside its name: how files are opened, what is done with keys and values, and where
 //! complaints go. It is a value that is cloned and adjusted for each use of a table.
 
+use crate::servers::ServerType;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -12,6 +13,9 @@ pub type OpenFile = Arc<dyn Fn(&Path) -> io::Result<File> + Send + Sync>;
 /// Takes a line for the log.
 pub type Report = Arc<dyn Fn(Severity, &str) + Send + Sync>;
 
+/// What main.cf says of a parameter, expanded; None: nothing.
+pub type MainCf = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What Postfix puts before a line's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -19,6 +23,8 @@ pub enum Severity {
     Warning,
     /// `error: `
     Error,
+    /// Postfix ends its process with this. A server logs it as an error; a command ends with it, too.
+    Fatal,
     /// What Postfix would not say: more about the line that follows. For a person at a terminal, or a log of our own.
     Hint,
 }
@@ -54,6 +60,11 @@ pub struct OpenContext {
     pub watch_files: bool,
     /// Database files up to this size are kept in memory; larger ones are read page by page.
     pub memory_limit_bytes: u64,
+    /// The types that ask servers, [`servers::ALL`](crate::servers::ALL) or none: set-gid programs, which wait for no
+    /// server, are built without them.
+    pub servers: &'static [ServerType],
+    /// For tables whose parameters are in main.cf: `mysql:name` has `name_query` and so on.
+    pub main_cf: MainCf,
 }
 
 impl OpenContext {
@@ -75,6 +86,8 @@ impl OpenContext {
             read_source_without_database: true,
             watch_files: true,
             memory_limit_bytes: 8 << 20,
+            servers: &[],
+            main_cf: Arc::new(|_| None),
         }
     }
 
@@ -85,6 +98,10 @@ impl OpenContext {
 
     pub(crate) fn warn(&self, text: &str) {
         (self.report)(Severity::Warning, text);
+    }
+
+    pub(crate) fn error(&self, text: &str) {
+        (self.report)(Severity::Error, text);
     }
 
     pub(crate) fn hint(&self, text: &str) {

@@ -17,6 +17,7 @@ mod compound;
 mod constant;
 mod context;
 mod db_table;
+mod domains;
 pub mod edit;
 mod file_values;
 mod fold;
@@ -25,10 +26,12 @@ mod lmdb;
 mod maps;
 mod nul;
 mod open;
+mod parameters;
 mod pattern;
 mod proxy;
 mod replace;
 mod rules;
+pub mod servers;
 mod socketmap;
 pub mod source;
 mod sqlite;
@@ -38,14 +41,16 @@ mod template;
 mod texthash;
 mod watched;
 
-pub use context::{Duplicates, OpenContext, OpenFile, Report, Severity, SourceFormat, Terminators};
+pub use context::{Duplicates, MainCf, OpenContext, OpenFile, Report, Severity, SourceFormat, Terminators};
 pub use maps::{Hit, Maps, split_list};
 pub use open::{OpenError, known_types, open, open_or_defer};
 
 use bytes::Bytes;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::runtime::Runtime;
 
 /// An open table.
 pub trait Table: Send + Sync {
@@ -127,15 +132,21 @@ impl Future for Lookup<'_> {
     }
 }
 
+thread_local! {
+    /// For programs without a runtime: one for all lookups, since a table's connections live as long as theirs.
+    static RUNTIME: io::Result<Runtime> = tokio::runtime::Builder::new_current_thread().enable_all().build();
+}
+
 /// Looks up a key and waits for the answer. For programs without a runtime; on a runtime's thread it would panic.
 pub fn get_now(table: &dyn Table, key: &[u8]) -> Found {
     let pending = match table.get(key) {
         Lookup::Ready(Some(found)) => return found,
         pending => pending,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| TryLater(format!("{}: {}", table.name(), error_text(&error))))?;
-    runtime.block_on(pending)
+    RUNTIME.with(|runtime| match runtime {
+        Ok(runtime) => runtime.block_on(pending),
+        Err(error) => Err(TryLater(format!("{}: {}", table.name(), error_text(error)))),
+    })
 }
 
 /// What some of Postfix's messages call a table: with its database file's suffix.
@@ -154,7 +165,7 @@ pub fn file_to_value(paths: &[u8]) -> Result<Bytes, String> {
 }
 
 /// An error as strerror(3) words it, which is how Postfix reports it: without Rust's `(os error 2)`.
-pub fn error_text(error: &std::io::Error) -> String {
+pub fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(at) if error.raw_os_error().is_some() => text[..at].to_owned(),
@@ -197,9 +208,14 @@ pub fn fuzz_lmdb(data: &[u8]) {
     with_file(data, lmdb::fuzz);
 }
 
+/// Reads what servers say that may be anything; for the fuzz target of that name.
+pub fn fuzz_servers(data: &[u8]) {
+    servers::fuzz(data);
+}
+
 fn with_file(data: &[u8], read: fn(std::fs::File)) {
+    use io::{Seek, Write};
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    use std::io::{Seek, Write};
     if let Ok(mut file) = memfd_create("fuzz", MFdFlags::empty()).map(std::fs::File::from)
         && file.write_all(data).is_ok()
         && file.rewind().is_ok()

@@ -3,8 +3,8 @@
 use crate::bdb::Method;
 use crate::{Lookup, OpenContext, Owner, Severity, Table, TryLater};
 use crate::{
-    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, socketmap,
-    sqlite, system, tcp, texthash,
+    cdb, cidr, compound, constant, db_table, file_values, fold, inline, lmdb, pattern, proxy, servers,
+    socketmap, sqlite, system, tcp, texthash,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ pub fn open_or_defer(spec: &str, context: &OpenContext) -> Arc<dyn Table> {
     match open(spec, context) {
         Ok(table) => table,
         Err(error) => {
-            (context.report)(Severity::Error, &error.to_string());
+            (context.report)(Severity::Fatal, &error.to_string());
             let state = Mutex::new(Attempt { error, at: Instant::now(), table: None });
             Arc::new(Deferred { spec: spec.to_owned(), context: context.clone(), state })
         }
@@ -82,7 +82,10 @@ fn open_type(kind: &str, name: &str, context: &OpenContext) -> Result<Arc<dyn Ta
         "socketmap" => socketmap::open(name, context),
         "sqlite" => sqlite::open(name, context),
         "tcp" => tcp::open(name, context),
-        _ => Err(OpenError::UnsupportedType(kind.to_owned())),
+        _ => match context.servers.iter().find(|one| one.kind == kind) {
+            Some(server) => servers::open(server, name, context),
+            None => Err(OpenError::UnsupportedType(kind.to_owned())),
+        },
     }
 }
 
@@ -97,9 +100,13 @@ pub fn known_types() -> &'static [&'static str] {
         "hash",
         "inline",
         "internal",
+        "ldap",
         "lmdb",
+        "memcache",
+        "mysql",
         "nis",
         "pcre",
+        "pgsql",
         "pipemap",
         "proxy",
         "randmap",

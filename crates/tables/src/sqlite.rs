@@ -1,77 +1,48 @@
 //! `sqlite:/file`: sqlite_table(5). The file names a database and a query.
 
 use crate::open::OpenError;
-use crate::template::{DomainFilter, Parameters, Template};
+use crate::parameters::{Parameters, is_path};
+use crate::template::{Form, TooMany};
 use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
-use crate::{OpenContext, Owner, Report, Severity, Table, error_text};
+use crate::{OpenContext, Table};
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) fn open(path: &str, context: &OpenContext) -> Result<Arc<dyn Table>, OpenError> {
-    let (file, load_context) = (PathBuf::from(path), context.clone());
-    let load: Load = Box::new(move |_| load_table(&file, &load_context).map_err(LoadError::Unusable));
-    Watched::open(format!("sqlite:{path}"), false, vec![path.into()], load, context)
-        .map_err(OpenError::Unusable)
+pub(crate) fn open(name: &str, context: &OpenContext) -> Result<Arc<dyn Table>, OpenError> {
+    let (table, load_context) = (name.to_owned(), context.clone());
+    let load: Load = Box::new(move |_| load_table(&table, &load_context).map_err(LoadError::Unusable));
+    let paths = if is_path(name) { vec![name.into()] } else { Vec::new() };
+    Watched::open(format!("sqlite:{name}"), false, paths, load, context).map_err(OpenError::Unusable)
 }
 
-fn load_table(path: &Path, context: &OpenContext) -> Result<Loaded, String> {
-    let name = path.display().to_string();
-    let mut text = Vec::new();
-    let mut read = || {
-        let mut file = (context.open_file)(path)?;
-        file.read_to_end(&mut text)?;
-        file.metadata()
-    };
-    let metadata = read().map_err(|error| format!("open {name}: {}", error_text(&error)))?;
-    let parameters = Parameters::parse(&name, &text, &mut |warning| context.warn(warning))?;
-    let table = Sqlite::open(&name, &parameters, context)?;
-    Ok(Loaded {
-        content: Box::new(table),
-        stamp: Some(Stamp::new(0, &metadata)),
-        owner: Owner::of(metadata.uid()),
-    })
+fn load_table(name: &str, context: &OpenContext) -> Result<Loaded, String> {
+    let (parameters, owner, metadata) = Parameters::read(name, context)?;
+    let table = Sqlite::open(&parameters, context)?;
+    let stamp = metadata.map(|metadata| Stamp::new(0, &metadata));
+    Ok(Loaded { content: Box::new(table), stamp, owner })
 }
 
 struct Sqlite {
     name: String,
     connection: Mutex<Connection>,
-    query: Template,
-    result_format: Template,
-    domain: DomainFilter,
-    /// 0: as many results as there are.
-    expansion_limit: u64,
-    report: Report,
+    form: Form,
 }
 
 impl Sqlite {
-    fn open(name: &str, parameters: &Parameters, context: &OpenContext) -> Result<Sqlite, String> {
-        let template = |kind: &str, text: &str| {
-            Template::parse(text)
-                .map_err(|()| format!("db_common_parse: {name}: Invalid {kind} template: {text}"))
-        };
-        let query = template("query", &parameters.query()?)?;
-        let result_format = template("result", parameters.get("result_format").unwrap_or("%s"))?;
+    fn open(parameters: &Parameters, context: &OpenContext) -> Result<Sqlite, String> {
+        let name = &parameters.name;
+        let result_format = parameters.filled("result_format", "%s")?;
+        let form = Form::new("sqlite", parameters, &parameters.query()?, &result_format, context)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let path = parameters.required("dbpath")?;
-        let connection = Connection::open_with_flags(path, flags).map_err(|error| {
+        let path = parameters.filled("dbpath", "")?;
+        let connection = Connection::open_with_flags(&path, flags).map_err(|error| {
             // The wrapper adds the path, which the library does not say.
             let why = reason(&error).replace(&format!(": {path}"), "");
             format!("sqlite:{name}: Can't open database: {why}")
         })?;
-        Ok(Sqlite {
-            name: name.to_owned(),
-            connection: Mutex::new(connection),
-            query,
-            result_format,
-            domain: DomainFilter::parse(parameters.get("domain").unwrap_or_default()),
-            expansion_limit: parameters.number("expansion_limit")?,
-            report: context.report.clone(),
-        })
+        Ok(Sqlite { name: name.clone(), connection: Mutex::new(connection), form })
     }
 
     fn ask(&self, query: &str, key: &str) -> Result<Option<Bytes>, FindError> {
@@ -81,7 +52,7 @@ impl Sqlite {
         };
         let said = |what: String| {
             let text = format!("dict_sqlite_lookup: {}: {what}", self.name);
-            self.warn(&text);
+            self.form.warn(&text);
             FindError::Said(text)
         };
         let step_failed =
@@ -89,49 +60,35 @@ impl Sqlite {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut statement = connection.prepare(query).map_err(|error| failed("prepare failed", error))?;
         let mut rows = statement.query([]).map_err(step_failed)?;
-        let mut results: Vec<String> = Vec::new();
+        let mut results = self.form.results(key.as_bytes());
         while let Some(row) = rows.next().map_err(step_failed)? {
             let value = row.get_ref(0).map_err(step_failed)?;
             let Some(value) = text_of(value) else {
                 continue;
             };
-            if value.is_empty() {
-                self.warn(&format!(
-                    "table \"sqlite:{}\": empty lookup result for: \"{key}\" -- ignored",
-                    self.name
-                ));
-                continue;
-            }
-            results.extend(self.result_format.expand(&value, key, str::to_owned));
-            if self.expansion_limit > 0 && results.len() as u64 > self.expansion_limit {
-                return Err(said(format!("Expansion limit exceeded for key '{key}'")));
-            }
+            results
+                .add(value.as_bytes())
+                .map_err(|TooMany| said(format!("Expansion limit exceeded for key '{key}'")))?;
         }
-        let joined = results.join(",");
-        Ok((!joined.is_empty()).then(|| joined.into()))
-    }
-
-    fn warn(&self, text: &str) {
-        (self.report)(Severity::Warning, text);
+        Ok(results.finish())
     }
 }
 
 impl Content for Sqlite {
     fn find(&self, key: &[u8]) -> Result<Option<Bytes>, FindError> {
-        let Ok(key) = std::str::from_utf8(key) else {
+        let Ok(text) = std::str::from_utf8(key) else {
             return Ok(None);
         };
-        if key.is_empty() {
-            self.warn(&format!("table \"sqlite:{}\": empty query string -- ignored", self.name));
+        let is_in = self.form.domains.admit_now(key).map_err(|later| FindError::Said(later.0))?;
+        if !is_in || !self.form.has_parts(key) {
             return Ok(None);
         }
-        if !self.domain.admits(key) {
-            return Ok(None);
-        }
-        match self.query.expand(key, key, |text| text.replace('\'', "''")) {
-            Some(query) => self.ask(&query, key),
-            None => Ok(None),
-        }
+        let query = self.form.query.fill(key, &mut |text, out| {
+            for &octet in text {
+                out.extend(std::iter::repeat_n(octet, if octet == b'\'' { 2 } else { 1 }));
+            }
+        });
+        self.ask(&String::from_utf8_lossy(&query), text)
     }
 }
 

@@ -1,70 +1,121 @@
-//! Queries and results of database servers: `%s` and its kind in them, which keys a table is asked for at all, and the
-//! files that say so (`name = value`, as sqlite_table(5) and its kin).
+//! Queries and results of database servers: `%s` and its kind in them, and which keys a table is asked for at all.
 
-use crate::source::{Lines, before_nul, trim};
-use std::collections::HashMap;
+use crate::domains::Domains;
+use crate::parameters::Parameters;
+use crate::source::{before_nul, show};
+use crate::{OpenContext, Report, Severity, TryLater};
+use bytes::Bytes;
 
-/// The parameters of one table.
-pub(crate) struct Parameters {
-    path: String,
-    values: HashMap<String, String>,
+/// What a key goes into and what comes out: the same for all tables that ask servers.
+pub(crate) struct Form {
+    /// `type:name`
+    pub(crate) table: String,
+    pub(crate) query: Template,
+    result_format: Template,
+    needs: Needs,
+    pub(crate) domains: Domains,
+    /// 0 or less: as many results as there are.
+    expansion_limit: i32,
+    report: Report,
 }
 
-impl Parameters {
-    /// A line that is no parameter is an error. Lines that begin with white space are complained of to `warn`.
-    pub(crate) fn parse(path: &str, text: &[u8], warn: &mut dyn FnMut(&str)) -> Result<Parameters, String> {
-        let mut values = HashMap::new();
-        for line in Lines::new(path, text) {
-            let line = match line {
-                Ok(line) => line,
-                Err(warning) => {
-                    warn(&warning);
-                    continue;
-                }
-            };
-            let shown = String::from_utf8_lossy(trim(before_nul(&line.text))).into_owned();
-            match shown.split_once('=') {
-                Some((name, value)) => {
-                    values.insert(name.trim().to_owned(), value.trim().to_owned());
-                }
-                None => {
-                    let line = line.number;
-                    return Err(format!(
-                        "{path}, line {line}: missing '=' after attribute name: \"{shown}\""
-                    ));
-                }
+impl Form {
+    /// `domain` and `expansion_limit` are read here. Errors are Postfix's words.
+    pub(crate) fn new(
+        kind: &str,
+        parameters: &Parameters,
+        query: &str,
+        result_format: &str,
+        context: &OpenContext,
+    ) -> Result<Form, String> {
+        let name = &parameters.name;
+        let query = Template::parse(name, "query", query)?;
+        let result_format = Template::parse(name, "result", result_format)?;
+        let needs = query.needs(true).and(result_format.needs(false));
+        Ok(Form {
+            table: format!("{kind}:{name}"),
+            query,
+            result_format,
+            needs,
+            domains: Domains::parse(&parameters.get("domain").unwrap_or_default(), context)?,
+            expansion_limit: parameters.number("expansion_limit", 0, 0)?,
+            report: context.report.clone(),
+        })
+    }
+
+    /// Another template that the key goes into (`search_base`).
+    pub(crate) fn also(&mut self, template: &Template) {
+        self.needs = self.needs.and(template.needs(true));
+    }
+
+    /// Whether the key is asked for: it is in one of the domains, and has the parts that the templates name.
+    pub(crate) async fn admit(&self, key: &[u8]) -> Result<bool, TryLater> {
+        match self.domains.admit(key).await {
+            Ok(is_in) => Ok(is_in && self.has_parts(key)),
+            Err(later) => {
+                let (table, key) = (&self.table, show(key));
+                self.warn(&format!("{table} 'domain' pattern match failed for '{key}'"));
+                Err(later)
             }
         }
-        Ok(Parameters { path: path.to_owned(), values })
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+    pub(crate) fn has_parts(&self, key: &[u8]) -> bool {
+        if key.is_empty() {
+            self.warn(&format!("table \"{}\": empty query string -- ignored", self.table));
+            return false;
+        }
+        self.needs.are_in(key)
     }
 
-    /// A value that has to be there.
-    pub(crate) fn required(&self, name: &str) -> Result<&str, String> {
-        let value = self.get(name).unwrap_or_default();
+    /// Collects what was found for a key.
+    pub(crate) fn results<'a>(&'a self, key: &'a [u8]) -> Results<'a> {
+        Results { form: self, key, joined: Vec::new(), count: 0 }
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        (self.report)(Severity::Warning, text);
+    }
+}
+
+/// What was found, put into `result_format` and joined with commas.
+pub(crate) struct Results<'a> {
+    form: &'a Form,
+    key: &'a [u8],
+    joined: Vec<u8>,
+    count: i32,
+}
+
+/// There is more than `expansion_limit` allows.
+#[derive(Debug)]
+pub(crate) struct TooMany;
+
+impl Results<'_> {
+    /// Empty values are ignored with a warning, those without a part that the format names without one.
+    pub(crate) fn add(&mut self, value: &[u8]) -> Result<(), TooMany> {
+        let form = self.form;
+        let value = before_nul(value);
         if value.is_empty() {
-            return Err(format!("{}: bad string length 0 < 1: {name} = ", self.path));
+            let (table, key) = (&form.table, show(self.key));
+            form.warn(&format!("table \"{table}\": empty lookup result for: \"{key}\" -- ignored"));
+            return Ok(());
         }
-        Ok(value)
+        let Some(result) = form.result_format.expand(value, self.key, &mut |text, out| {
+            out.extend_from_slice(text);
+        }) else {
+            return Ok(());
+        };
+        if !self.joined.is_empty() {
+            self.joined.push(b',');
+        }
+        self.joined.extend_from_slice(&result);
+        self.count += 1;
+        let is_limited = form.expansion_limit > 0;
+        if is_limited && self.count > form.expansion_limit { Err(TooMany) } else { Ok(()) }
     }
 
-    pub(crate) fn number(&self, name: &str) -> Result<u64, String> {
-        let text = self.get(name).unwrap_or("0");
-        text.parse().map_err(|_| format!("{}: bad numerical configuration: {name} = {text}", self.path))
-    }
-
-    /// `query`, or the one that the older parameters make.
-    pub(crate) fn query(&self) -> Result<String, String> {
-        if let Some(query) = self.get("query") {
-            return Ok(query.to_owned());
-        }
-        let part = |name: &str| self.required(name);
-        let (table, select, condition) = (part("table")?, part("select_field")?, part("where_field")?);
-        let more = self.get("additional_conditions").unwrap_or_default();
-        Ok(format!("SELECT {select} FROM {table} WHERE {condition}='%s' {more}"))
+    pub(crate) fn finish(self) -> Option<Bytes> {
+        (!self.joined.is_empty()).then(|| self.joined.into())
     }
 }
 
@@ -92,8 +143,12 @@ enum Of {
     Key,
 }
 
+/// Appends a text as it has to be written there.
+pub(crate) type Quote<'a> = &'a mut dyn FnMut(&[u8], &mut Vec<u8>);
+
 impl Template {
-    pub(crate) fn parse(text: &str) -> Result<Template, ()> {
+    /// `name` is the table's and `kind` what the template is for: both are for the error's text.
+    pub(crate) fn parse(name: &str, kind: &str, text: &str) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut chars = text.chars();
@@ -114,7 +169,7 @@ impl Template {
                 Some('d') => Piece::Domain(Of::Value),
                 Some('D') => Piece::Domain(Of::Key),
                 Some(digit @ '1'..='9') => Piece::Label(digit as usize - '0' as usize),
-                _ => return Err(()),
+                _ => return Err(format!("db_common_parse: {name}: Invalid {kind} template: {text}")),
             };
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
@@ -127,111 +182,176 @@ impl Template {
         Ok(Template(pieces))
     }
 
-    /// Fills the template; None: key or value lack a part that it names, so that the table is not asked, or the result
-    /// left out.
-    pub(crate) fn expand(&self, value: &str, key: &str, quote: fn(&str) -> String) -> Option<String> {
-        let of = |which: Of| if which == Of::Value { value } else { key };
-        let labels: Vec<&str> = domain(key).unwrap_or_default().split('.').collect();
-        let mut out = String::new();
+    /// Whether it is the same for every key.
+    pub(crate) fn is_fixed(&self) -> bool {
+        !self.0.iter().any(|piece| !matches!(piece, Piece::Literal(_)))
+    }
+
+    /// The parts of a key that are in it. In a query the lower-case letters stand for the key, too.
+    fn needs(&self, is_query: bool) -> Needs {
+        let mut needs = Needs::default();
+        let of_key = |of: &Of| is_query || *of == Of::Key;
         for piece in &self.0 {
             match piece {
-                Piece::Literal(text) => out.push_str(text),
-                Piece::All(which) => out.push_str(&quote(of(*which))),
-                Piece::User(which) => out.push_str(&quote(user(of(*which))?)),
-                Piece::Domain(which) => {
-                    out.push_str(&quote(domain(of(*which)).filter(|domain| !domain.is_empty())?));
-                }
-                Piece::Label(number) => {
-                    let at = labels.len().checked_sub(*number)?;
-                    out.push_str(&quote(labels.get(at).filter(|label| !label.is_empty())?));
-                }
+                Piece::User(of) => needs.user |= of_key(of),
+                Piece::Domain(of) => needs.domain |= of_key(of),
+                Piece::Label(number) => needs.labels = needs.labels.max(*number),
+                Piece::Literal(_) | Piece::All(_) => {}
+            }
+        }
+        needs
+    }
+
+    /// The template with a key in all places.
+    pub(crate) fn fill(&self, key: &[u8], quote: Quote) -> Vec<u8> {
+        self.expand(key, key, quote).unwrap_or_default()
+    }
+
+    /// Fills the template; None: the value lacks a part that it names, so that the result is left out.
+    pub(crate) fn expand(&self, value: &[u8], key: &[u8], quote: Quote) -> Option<Vec<u8>> {
+        let of = |which: Of| if which == Of::Value { value } else { key };
+        let mut out = Vec::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::All(which) => quote(of(*which), &mut out),
+                Piece::User(which) => quote(user(of(*which))?, &mut out),
+                Piece::Domain(which) => quote(domain(of(*which))?, &mut out),
+                Piece::Label(number) => quote(labels(key).nth_back(number - 1)?, &mut out),
             }
         }
         Some(out)
     }
 }
 
-fn domain(address: &str) -> Option<&str> {
-    address.rsplit_once('@').map(|(_, domain)| domain)
+/// Parts of a key without which there is nothing to ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    user: bool,
+    domain: bool,
+    labels: usize,
+}
+
+impl Needs {
+    fn and(self, other: Needs) -> Needs {
+        Needs {
+            user: self.user | other.user,
+            domain: self.domain | other.domain,
+            labels: self.labels.max(other.labels),
+        }
+    }
+
+    fn are_in(self, key: &[u8]) -> bool {
+        (!self.user || user(key).is_some())
+            && (!(self.domain || self.labels > 0) || domain(key).is_some())
+            && labels(key).count() >= self.labels
+    }
+}
+
+/// What is behind the last `@`, if that is something.
+fn domain(address: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memrchr(b'@', address)?;
+    Some(&address[at + 1..]).filter(|domain| !domain.is_empty())
 }
 
 /// None: there is a domain, but nobody in it.
-fn user(address: &str) -> Option<&str> {
-    match address.rsplit_once('@') {
+fn user(address: &[u8]) -> Option<&[u8]> {
+    match memchr::memrchr(b'@', address) {
         None => Some(address),
-        Some((user, _)) => (!user.is_empty()).then_some(user),
+        Some(at) => (at > 0).then(|| &address[..at]),
     }
 }
 
-/// `domain`: keys in other domains are not asked for.
-pub(crate) struct DomainFilter(Vec<String>);
-
-impl DomainFilter {
-    pub(crate) fn parse(text: &str) -> DomainFilter {
-        DomainFilter(crate::split_list(text).map(str::to_lowercase).collect())
-    }
-
-    pub(crate) fn admits(&self, key: &str) -> bool {
-        let Some((user, domain)) = key.rsplit_once('@') else {
-            return self.0.is_empty();
-        };
-        self.0.is_empty() || (!user.is_empty() && self.0.iter().any(|one| one.eq_ignore_ascii_case(domain)))
-    }
+/// The labels of an address's domain. Postfix: dots in a row count once.
+fn labels(address: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let domain = domain(address).unwrap_or_default();
+    domain.split(|&octet| octet == b'.').filter(|label| !label.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn templates() {
-        let quote = |text: &str| text.replace('\'', "''");
+        let mut quote = |text: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(String::from_utf8_lossy(text).replace('\'', "''").as_bytes());
+        };
         for (template, value, key, expect) in [
             ("a='%s' 100%%", "o'x@d", "o'x@d", Some("a='o''x@d' 100%")),
             ("%u|%d", "joe@x.example", "", Some("joe|x.example")),
             ("%u", "joe", "", Some("joe")),
             ("%d", "joe", "", None),
+            ("%d", "joe@", "", None),
             ("%u", "@x", "", None),
             ("%s/%S/%U/%D", "v", "k@d", Some("v/k@d/k/d")),
             ("%1.%2", "v", "k@a.b.c", Some("c.b")),
             ("%3", "v", "k@a.b", None),
             ("%2", "v", "k@.b", None),
+            ("%2", "v", "k@a..b", Some("a")),
             ("%1", "v", "k", None),
             ("", "v", "k", Some("")),
         ] {
-            let parsed = Template::parse(template).unwrap();
-            assert_eq!(parsed.expand(value, key, quote).as_deref(), expect, "{template} {value} {key}");
+            let parsed = Template::parse("t", "query", template).unwrap();
+            let expanded = parsed.expand(value.as_bytes(), key.as_bytes(), &mut quote);
+            assert_eq!(expanded.as_deref(), expect.map(str::as_bytes), "{template} {value} {key}");
         }
-        assert_eq!(Template::parse("%x"), Err(()));
-        assert_eq!(Template::parse("a%"), Err(()));
+        let error = Template::parse("t", "query", "%x");
+        assert_eq!(error, Err("db_common_parse: t: Invalid query template: %x".to_owned()));
+        assert!(Template::parse("t", "result", "a%").is_err());
+    }
+
+    fn form(text: &str, result_format: &str, said: &Arc<Mutex<Vec<String>>>) -> Form {
+        let log = Arc::clone(said);
+        let context =
+            OpenContext::plain(Arc::new(move |_, text: &str| log.lock().unwrap().push(text.to_owned())));
+        let parameters = Parameters::parse("/t", text.as_bytes(), &mut |_| {}).unwrap();
+        Form::new("mysql", &parameters, &parameters.query().unwrap(), result_format, &context).unwrap()
     }
 
     #[test]
-    fn parameters() {
-        let text =
-            b"# c\ndbpath = /x\ntable=t\nselect_field = a\n  b\nwhere_field = c\nexpansion_limit = x\n";
-        let parameters = Parameters::parse("f", text, &mut |line| panic!("{line}")).unwrap();
-        let error = Parameters::parse("f", b"\nbad\n", &mut |line| panic!("{line}")).err();
-        assert_eq!(error.as_deref(), Some("f, line 2: missing '=' after attribute name: \"bad\""));
-        assert_eq!(parameters.get("dbpath"), Some("/x"));
-        assert_eq!(parameters.query().as_deref(), Ok("SELECT a  b FROM t WHERE c='%s' "));
-        assert_eq!(parameters.required("none"), Err("f: bad string length 0 < 1: none = ".to_owned()));
-        let bad = "f: bad numerical configuration: expansion_limit = x";
-        assert_eq!(parameters.number("expansion_limit"), Err(bad.to_owned()));
-    }
-
-    #[test]
-    fn domains() {
-        let filter = DomainFilter::parse("a.example, B.example");
-        for (key, expect) in [
-            ("x@a.example", true),
-            ("x@b.example", true),
-            ("x@c.example", false),
-            ("x", false),
-            ("@a.example", false),
+    fn keys_that_are_asked_for() {
+        let said = Arc::default();
+        for (query, result_format, key, expect) in [
+            ("x %s", "%s", "k", true),
+            ("x %s", "%s", "", false),
+            ("x", "%s", "@d", true),
+            ("x %u", "%s", "@d", false),
+            ("x %u", "%s", "k", true),
+            ("x %d", "%s", "@d", true),
+            ("x %d", "%s", "k", false),
+            ("x %s", "%d %u", "k", true),
+            ("x %s", "%D", "k", false),
+            ("x %s", "%U", "@d", false),
+            ("x %s", "%2", "k@d", false),
+            ("x %2", "%s", "k@a.d", true),
         ] {
-            assert_eq!(filter.admits(key), expect, "{key}");
+            let form = form(&format!("query = {query}\n"), result_format, &said);
+            assert_eq!(form.has_parts(key.as_bytes()), expect, "{query} {result_format} {key}");
         }
-        assert!(DomainFilter::parse("").admits("x"));
+        assert_eq!(*said.lock().unwrap(), ["table \"mysql:/t\": empty query string -- ignored"]);
+    }
+
+    #[test]
+    fn results() {
+        let said = Arc::default();
+        for (limit, result_format, values, expect) in [
+            (0, "%s", &["a", "b,c"][..], Some("a,b,c")),
+            (0, "<%s>", &["", "b", "c\0d"], Some("<b>,<c>")),
+            (0, "%d", &["a", "b@c"], Some("c")),
+            (0, "%s", &[], None),
+            (2, "%s", &["a", "b"], Some("a,b")),
+        ] {
+            let form = form(&format!("query = x\nexpansion_limit = {limit}\n"), result_format, &said);
+            let mut results = form.results(b"k");
+            values.iter().for_each(|value| results.add(value.as_bytes()).unwrap());
+            assert_eq!(results.finish().as_deref(), expect.map(str::as_bytes), "{values:?}");
+        }
+        assert_eq!(*said.lock().unwrap(), ["table \"mysql:/t\": empty lookup result for: \"k\" -- ignored"]);
+        let form = form("query = x\nexpansion_limit = 1\n", "%s", &said);
+        let mut results = form.results(b"k");
+        results.add(b"a").unwrap();
+        assert!(results.add(b"b").is_err());
     }
 }

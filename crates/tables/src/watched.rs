@@ -153,7 +153,7 @@ impl Watched {
             Err(LoadError::Busy) if old.loaded.is_ok() => return old,
             Err(LoadError::Busy) => State::unusable(format!("{} is being rebuilt", self.name), None),
             Err(LoadError::Unusable(why)) => {
-                (self.report)(Severity::Error, &why);
+                (self.report)(Severity::Fatal, &why);
                 State::unusable(why, self.look().ok().flatten())
             }
         };
@@ -195,7 +195,7 @@ impl Watched {
         let why = match error {
             FindError::Said(why) => why,
             FindError::Unreadable(why) => {
-                (self.report)(Severity::Error, &why);
+                (self.report)(Severity::Fatal, &why);
                 why
             }
         };

@@ -5,10 +5,11 @@ mod edit;
 mod main_cf;
 mod master_cf;
 mod output;
+mod templates;
 
 use crate::getopt;
 use crate::instance::{self, DEFAULT_DIRECTORY};
-use crate::program::{Fatal, Program, Run, reason};
+use crate::program::{Fatal, Program, Run};
 use output::Output;
 use params::{Config, MainCf, MasterCf, Names, View};
 use std::collections::HashMap;
@@ -43,33 +44,6 @@ const COMPATIBLE: [(char, &str); 13] = [
 ];
 /// The order in which messages name options.
 const NAMING: &str = "aAbCdefFhHjlmMnopPtTxX#";
-
-/// Lookup table types, as `-m` lists them.
-const MAP_TYPES: [&str; 23] = [
-    "btree",
-    "cdb",
-    "cidr",
-    "environ",
-    "fail",
-    "hash",
-    "inline",
-    "internal",
-    "lmdb",
-    "memcache",
-    "nis",
-    "pcre",
-    "pipemap",
-    "proxy",
-    "randmap",
-    "regexp",
-    "socketmap",
-    "sqlite",
-    "static",
-    "tcp",
-    "texthash",
-    "unionmap",
-    "unix",
-];
 
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +89,7 @@ pub(crate) fn main(program: &Program) -> Run {
         edit::run(program, &request)?;
     } else if request.has('m') {
         instance::Instance::open(program, request.directory.as_deref())?.common(program)?;
-        MAP_TYPES.iter().for_each(|name| output.line(name));
+        tables::known_types().iter().for_each(|name| output.line(name));
     } else if request.has('l') {
         ["flock", "fcntl", "dotlock"].iter().for_each(|name| output.line(name));
     } else if request.has('a') {
@@ -123,7 +97,7 @@ pub(crate) fn main(program: &Program) -> Run {
     } else if request.has('A') {
         output.line("cyrus");
     } else if request.has_any("bt") {
-        return show_templates(&request);
+        return templates::show(program, &request);
     } else if request.has('T') {
         return show_tls(program, &request);
     } else if request.has_any("MFP") {
@@ -312,28 +286,6 @@ fn read_master(
     let said: Vec<_> = master.mistakes.iter().filter_map(|m| m.postconf_diagnostic(path)).collect();
     instance::say_all(program, &said, sources)?;
     Ok(master)
-}
-
-/// The bounce daemon has the templates: it prints them.
-fn show_templates(request: &Request) -> Run {
-    use std::os::unix::process::CommandExt;
-    let (option, files) =
-        (if request.has('b') { "-SVnexpand_templates" } else { "-SVndump_templates" }, &request.operands);
-    if files.len() > 1 {
-        return Err(Fatal::new("options -b and -t require at most one template file"));
-    }
-    let directory = instance::directory(request.directory.as_deref());
-    let path = format!("{directory}/main.cf");
-    let (main, _) = MainCf::parse(&path, &instance::read_file(&path)?);
-    let view = View::new(Config { main, ..Config::default() });
-    let daemon = format!("{}/bounce", view.expand("$daemon_directory").unwrap_or_default());
-    let mut command = std::process::Command::new(&daemon);
-    command.arg0("bounce").arg(option).env("MAIL_CONFIG", &directory);
-    files.iter().for_each(|file| {
-        command.arg("-o").arg(format!("bounce_template_file={file}"));
-    });
-    let error = command.args(["-o", "queue_directory=."]).exec();
-    Err(Fatal::new(format!("execute {daemon}: {}", reason(&error))))
 }
 
 /// The programs that talk TLS know: the one beside us answers.

@@ -9,7 +9,7 @@ use crate::getopt;
 use crate::instance::Instance;
 use crate::program::{Fatal, Program, Run};
 use nix::sys::stat::{Mode, umask};
-use params::p;
+use params::{View, p};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tables::{Duplicates, OpenContext, Severity, SourceFormat, Terminators};
@@ -31,6 +31,7 @@ fn run(program: &Program, format: SourceFormat) -> Run {
         default_type: instance.view.get(p::default_database_type, &mut mistakes),
         smtputf8_enable: instance.view.get(p::smtputf8_enable, &mut mistakes),
         myhostname: instance.view.get(p::myhostname, &mut mistakes),
+        view: instance.view.clone(),
     };
     instance.say(program, &mistakes)?;
     execute(program, &options, &settings)
@@ -43,6 +44,7 @@ pub(crate) fn rebuild_aliases(program: &Program, instance: &Instance, databases:
         default_type: instance.view.get(p::default_database_type, &mut mistakes),
         smtputf8_enable: instance.view.get(p::smtputf8_enable, &mut mistakes),
         myhostname: instance.view.get(p::myhostname, &mut mistakes),
+        view: instance.view.clone(),
     };
     instance.say(program, &mistakes)?;
     let options = Options { tables: databases.to_vec(), ..Options::new(SourceFormat::Aliases) };
@@ -79,6 +81,8 @@ struct Settings {
     default_type: String,
     smtputf8_enable: bool,
     myhostname: String,
+    /// For tables whose parameters are in main.cf.
+    view: View,
 }
 
 /// The command line.
@@ -238,6 +242,11 @@ fn usage(program: &Program, format: SourceFormat) -> Fatal {
     ))
 }
 
+fn main_cf(view: &View) -> tables::MainCf {
+    let view = view.clone();
+    Arc::new(move |name| view.lookup_set(name).and_then(|value| view.expand(value).ok()))
+}
+
 /// What the parts of the command work with.
 struct Command<'a> {
     program: &'a Program,
@@ -274,6 +283,8 @@ impl Command<'_> {
             watch_files: false,
             // Most runs ask one thing.
             memory_limit_bytes: 0,
+            servers: tables::servers::ALL,
+            main_cf: main_cf(&self.settings.view),
             ..OpenContext::plain(Arc::new(report))
         }
     }
@@ -283,8 +294,9 @@ impl Command<'_> {
         for (severity, text) in self.said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             match severity {
                 Severity::Warning => self.program.warning(&text),
+                Severity::Error => self.program.error(&text),
                 // It ends the command, which says so.
-                Severity::Error => {}
+                Severity::Fatal => {}
                 Severity::Hint => self.program.hint(&text),
             }
         }

@@ -85,7 +85,7 @@ fn config_directory(view: &View) -> &str {
 }
 
 fn read_inet(view: &View, mistakes: &mut Vec<Diagnostic>) -> Vec<(String, BTreeSet<SocketAddr>)> {
-    let services = view.config().master.services.iter().filter(|s| s.kind == ServiceKind::Inet);
+    let services = view.served().into_iter().filter(|s| s.kind == ServiceKind::Inet);
     let mut inet = Vec::new();
     for service in services {
         match addresses(view, service) {

@@ -182,13 +182,19 @@ impl Build {
         let (opener, log) = (self.opener.clone(), self.log.clone());
         let report = move |severity: Severity, text: &str| {
             let level = match severity {
-                Severity::Error => Level::Error,
+                Severity::Error | Severity::Fatal => Level::Error,
                 Severity::Warning => Level::Warning,
                 // For people at a terminal; the log has the line before.
                 Severity::Hint => return,
             };
             log.line(level, format_args!("{text}"));
         };
-        OpenContext::new(Arc::new(move |path: &Path| opener.open(path)), Arc::new(report))
+        let view = self.view.clone();
+        let main_cf = move |name: &str| view.lookup_set(name).and_then(|value| view.expand(value).ok());
+        OpenContext {
+            servers: tables::servers::ALL,
+            main_cf: Arc::new(main_cf),
+            ..OpenContext::new(Arc::new(move |path: &Path| opener.open(path)), Arc::new(report))
+        }
     }
 }

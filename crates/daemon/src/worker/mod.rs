@@ -7,6 +7,8 @@ mod queue;
 mod routing;
 mod sandbox;
 mod smtp;
+mod smtp_sasl;
+mod smtp_tls;
 mod smtpd;
 mod smtpd_sasl;
 mod smtpd_tls;
@@ -138,6 +140,7 @@ struct System {
     log: Logger,
     spool: Arc<dyn Spool>,
     resolver: Resolver,
+    memory: Arc<deliver::smtp::Memory>,
     processes: Arc<Processes>,
     qmgr: Handle,
     manager: tokio::task::JoinHandle<()>,
@@ -157,9 +160,11 @@ impl System {
         let spool: Arc<dyn Spool> = Arc::new(open_spool(&view, &queue_directory, &log).await?);
         let resolver = Resolver::new(net::resolver::Sources::default());
         let processes = Arc::new(Processes::new(Arc::new(ParentStarter(asker.clone()))));
+        let memory = Arc::new(deliver::smtp::Memory::default());
         let parts = snapshot::Parts {
             spool: spool.clone(),
             resolver: resolver.clone(),
+            memory: memory.clone(),
             processes: processes.clone(),
             queue_directory: queue_directory.clone(),
         };
@@ -195,6 +200,7 @@ impl System {
             log,
             spool,
             resolver,
+            memory,
             processes,
             qmgr,
             manager,
@@ -213,6 +219,7 @@ impl System {
         let parts = snapshot::Parts {
             spool: self.spool.clone(),
             resolver: self.resolver.clone(),
+            memory: self.memory.clone(),
             processes: self.processes.clone(),
             queue_directory,
         };

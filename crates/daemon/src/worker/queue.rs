@@ -46,7 +46,7 @@ pub(super) fn setup(build: &mut Build, router: &Router, enqueue: &enqueue::Conte
 
 fn transports(build: &mut Build, shared: &Shared<'_>) -> HashMap<String, Transport> {
     let parts = shared.parts;
-    let lines = build.view.config().master.services.clone();
+    let lines: Vec<_> = build.view.served().into_iter().cloned().collect();
     let mut transports = HashMap::new();
     for line in lines.iter().filter(|line| line.kind == ServiceKind::Unix) {
         let agent: Option<Arc<dyn Agent>> = match line.program() {

@@ -3,25 +3,18 @@
 use super::build::Build;
 use super::clock;
 use super::snapshot::Parts;
-use deliver::smtp::{Caching, EhloKeywords, Logins, SaslOptions, Settings, SmtpAgent, Timeouts, Tls};
-use mail::keys::Extensions;
+use deliver::smtp::{Caching, EhloKeywords, Settings, SmtpAgent, Timeouts};
 use net::dial::{Dialer, sole_address};
 use net::idle::IdleLimits;
 use net::mx::{AddressPreference, DnsSupport, HostLookup, Locator};
-use net::tls::{
-    CertificateFiles, CertificatePair, CipherLists, ClientLevel, ClientPolicy, ClientSettings, ClientTls,
-    CommonOptions, Protocols,
-};
+use net::tls::ClientLevel;
 use net::{InetProtocols, Nexthop, Protocol, Services, parse_known_tcp_ports};
 use params::p;
-use params::service::{Smtp, SmtpTls};
+use params::service::Smtp;
 use smtp::Keywords;
 use smtp::client::VerifyTarget;
-use smtp::sasl::SecurityOptions;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Idle connections that a transport keeps.
 const IDLE_CONNECTIONS: usize = 500;
@@ -33,10 +26,17 @@ pub(super) fn agent(build: &mut Build, line: &params::Service, parts: &Parts) ->
     let own_addresses = super::routing::own_addresses(build);
     let locator = Locator::new(parts.resolver.clone(), locator_settings(build, &s, protocol, &own_addresses));
     let dialer = dialer(build, &s, &own_addresses);
-    SmtpAgent::new(settings(build, s, protocol, line), locator, dialer)
+    let settings = settings(build, s, protocol, line, parts);
+    SmtpAgent::new(settings, locator, dialer)
 }
 
-fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Service) -> Settings {
+fn settings(
+    build: &mut Build,
+    s: Smtp,
+    protocol: Protocol,
+    line: &params::Service,
+    parts: &Parts,
+) -> Settings {
     let services = services(build);
     let fallback_relay = s
         .smtp_fallback_relay
@@ -52,7 +52,7 @@ fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Servi
         build.warn(format!("unknown EHLO keyword \"{word}\" in smtp_discard_ehlo_keywords"));
     }
     let workarounds = &s.smtp_pix_workarounds;
-    let tls = tls(build);
+    let tls = super::smtp_tls::tls(build, &s, protocol, parts);
     Settings {
         protocol,
         services,
@@ -73,11 +73,10 @@ fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Servi
                 .maps("smtp_discard_ehlo_keyword_address_maps", &s.smtp_discard_ehlo_keyword_address_maps),
         },
         disables_esmtp_behind_pix: workarounds.iter().any(|w| w.eq_ignore_ascii_case("disable_esmtp")),
-        logins: s.smtp_sasl_auth_enable.then(|| logins(build, &s)).flatten(),
+        logins: s.smtp_sasl_auth_enable.then(|| super::smtp_sasl::logins(build, &s, parts)).flatten(),
         caching: Caching {
             on_demand: s.smtp_connection_cache_on_demand,
             destinations: build.names(&s.smtp_connection_cache_destinations, None),
-            with_tls: tls.1,
             limits: IdleLimits {
                 idle_time: s.smtp_connection_cache_time_limit,
                 reuse_time: s.smtp_connection_reuse_time_limit,
@@ -85,7 +84,7 @@ fn settings(build: &mut Build, s: Smtp, protocol: Protocol, line: &params::Servi
                 connections: IDLE_CONNECTIONS,
             },
         },
-        tls: tls.0,
+        tls,
         smtp_tcp_port: s.smtp_tcp_port,
         log: build.service_log(line.program()),
         now: clock::now,
@@ -152,47 +151,6 @@ fn verify_target(build: &mut Build, text: &str) -> VerifyTarget {
     }
 }
 
-fn logins(build: &mut Build, s: &Smtp) -> Option<Logins> {
-    if s.smtp_sasl_password_maps.is_empty() {
-        build.fail(
-            "specify a password table via the `smtp_sasl_password_maps' configuration parameter".to_owned(),
-        );
-        return None;
-    }
-    if s.smtp_sasl_type != "cyrus" {
-        build.fail(format!("unsupported SASL client implementation: {}", s.smtp_sasl_type));
-        return None;
-    }
-    let recipient_delimiter = build.view.get(p::recipient_delimiter, &mut build.mistakes);
-    Some(Logins {
-        passwords: build.maps("smtp_sasl_password_maps", &s.smtp_sasl_password_maps),
-        by_sender: s.smtp_sender_dependent_authentication,
-        delimiter: s.smtp_sasl_password_result_delimiter.chars().next().unwrap_or(':'),
-        recipient_delimiter: Extensions::new(recipient_delimiter),
-        options: SaslOptions {
-            in_the_clear: sasl_options(build, "smtp_sasl_security_options", &s.smtp_sasl_security_options),
-            under_tls: sasl_options(
-                build,
-                "smtp_sasl_tls_security_options",
-                &s.smtp_sasl_tls_security_options,
-            ),
-            under_verified_tls: sasl_options(
-                build,
-                "smtp_sasl_tls_verified_security_options",
-                &s.smtp_sasl_tls_verified_security_options,
-            ),
-        },
-        mechanisms: build.names(&s.smtp_sasl_mechanism_filter, None),
-    })
-}
-
-pub(super) fn sasl_options(build: &mut Build, parameter: &str, words: &[String]) -> SecurityOptions {
-    SecurityOptions::parse(&words.join(" ")).unwrap_or_else(|word| {
-        build.fail(format!("unknown {parameter} value \"{word}\" in \"{}\"", words.join(" ")));
-        SecurityOptions::default()
-    })
-}
-
 fn locator_settings(
     build: &mut Build,
     s: &Smtp,
@@ -226,18 +184,19 @@ fn locator_settings(
         mx_address_limit: limit(s.smtp_mx_address_limit),
         balance_inet_protocols: s.smtp_balance_inet_protocols,
         ignore_mx_lookup_error: s.ignore_mx_lookup_error,
+        dnssec_behind_insecure_mx: super::smtp_tls::insecure_mx_policy(build) > ClientLevel::May,
         defer_if_no_mx_address_found: s.smtp_defer_if_no_mx_address_found,
         own_addresses: own_addresses.to_vec(),
     }
 }
 
-fn inet_protocols(build: &mut Build) -> InetProtocols {
+pub(super) fn inet_protocols(build: &mut Build) -> InetProtocols {
     let words = build.view.get(p::inet_protocols, &mut build.mistakes);
     let has = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word));
     InetProtocols { ipv4: has("all") || has("ipv4"), ipv6: has("all") || has("ipv6") }
 }
 
-fn dns_support(build: &mut Build, s: &Smtp) -> DnsSupport {
+pub(super) fn dns_support(build: &mut Build, s: &Smtp) -> DnsSupport {
     match s.smtp_dns_support_level.as_str() {
         "" if s.disable_dns_lookups => DnsSupport::Disabled,
         "" | "enabled" => DnsSupport::Enabled,
@@ -267,141 +226,4 @@ fn dialer(build: &mut Build, s: &Smtp, own_addresses: &[IpAddr]) -> Dialer {
         bind_address6: address("smtp_bind_address6", &s.smtp_bind_address6, true),
         bind_address_enforce: s.smtp_bind_address_enforce,
     }
-}
-
-/// TLS, and whether connections under it are kept.
-fn tls(build: &mut Build) -> (Tls, bool) {
-    let t: SmtpTls = build.load();
-    let policy = level(build, &t).map(|level| policy(build, &t, level));
-    let engine = policy.is_some().then(|| engine(build, &t)).flatten();
-    let tls = Tls {
-        engine,
-        policy,
-        wrappermode: t.smtp_tls_wrappermode,
-        loglevel: loglevel(build, &t.smtp_tls_loglevel),
-        note_starttls_offer: t.smtp_tls_note_starttls_offer,
-        timeout: t.smtp_starttls_timeout,
-    };
-    (tls, t.smtp_tls_connection_reuse)
-}
-
-/// `smtp_tls_security_level`, or what older parameters say. None is no TLS.
-fn level(build: &mut Build, t: &SmtpTls) -> Option<ClientLevel> {
-    match t.smtp_tls_security_level.to_ascii_lowercase().as_str() {
-        "" if t.smtp_enforce_tls && t.smtp_tls_enforce_peername => Some(ClientLevel::Verify),
-        "" if t.smtp_enforce_tls => Some(ClientLevel::Encrypt),
-        "" if t.smtp_use_tls => Some(ClientLevel::May),
-        "" | "none" => None,
-        "may" => Some(ClientLevel::May),
-        "encrypt" => Some(ClientLevel::Encrypt),
-        "fingerprint" => Some(ClientLevel::Fingerprint),
-        "verify" => Some(ClientLevel::Verify),
-        "secure" => Some(ClientLevel::Secure),
-        other @ ("dane" | "dane-only") => {
-            build.fail(format!("smtp_tls_security_level = {other} is not supported yet"));
-            None
-        }
-        other => {
-            build.fail(format!("invalid tls security level \"{other}\""));
-            None
-        }
-    }
-}
-
-fn policy(build: &mut Build, t: &SmtpTls, level: ClientLevel) -> ClientPolicy {
-    let is_mandatory = level > ClientLevel::May;
-    let (parameter, protocols) = match is_mandatory {
-        true => ("smtp_tls_mandatory_protocols", t.smtp_tls_mandatory_protocols.join(" ")),
-        false => ("smtp_tls_protocols", t.smtp_tls_protocols.join(" ")),
-    };
-    let protocols = protocols.parse().unwrap_or_else(|e| {
-        build.fail(format!("{parameter}: {e}"));
-        Protocols::default()
-    });
-    let (parameter, grade) = match is_mandatory {
-        true => ("smtp_tls_mandatory_ciphers", &t.smtp_tls_mandatory_ciphers),
-        false => ("smtp_tls_ciphers", &t.smtp_tls_ciphers),
-    };
-    let mut exclusions: Vec<&str> = t.smtp_tls_exclude_ciphers.iter().map(String::as_str).collect();
-    if is_mandatory {
-        exclusions.extend(t.smtp_tls_mandatory_exclude_ciphers.iter().map(String::as_str));
-    }
-    let lists = CipherLists {
-        high: t.tls_high_cipherlist.clone(),
-        medium: t.tls_medium_cipherlist.clone(),
-        low: t.tls_low_cipherlist.clone(),
-        export: t.tls_export_cipherlist.clone(),
-        null: t.tls_null_cipherlist.clone(),
-    };
-    let ciphers = ClientPolicy::ciphers(&lists, level, grade, &exclusions).unwrap_or_else(|e| {
-        build.fail(format!("{parameter}: {e}"));
-        String::new()
-    });
-    let cert_match = match level {
-        ClientLevel::Secure => &t.smtp_tls_secure_cert_match,
-        _ => &t.smtp_tls_verify_cert_match,
-    };
-    let is_separator = |c: char| c == ',' || c == ':' || c.is_ascii_whitespace();
-    ClientPolicy {
-        level,
-        protocols,
-        ciphers,
-        servername: Some(t.smtp_tls_servername.clone()).filter(|name| !name.is_empty()),
-        cert_match: cert_match
-            .split(is_separator)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        fingerprint_cert_match: t.smtp_tls_fingerprint_cert_match.clone(),
-    }
-}
-
-/// Reads the files. What is wrong with them is told now, and mail that needs TLS waits.
-fn engine(build: &mut Build, t: &SmtpTls) -> Option<ClientTls> {
-    let opener = build.opener.clone();
-    let pair = |kind, certificate: &String, key: &String| CertificatePair {
-        kind,
-        certificate: PathBuf::from(certificate),
-        key: PathBuf::from(key),
-    };
-    let pairs = [
-        pair("RSA", &t.smtp_tls_cert_file, &t.smtp_tls_key_file),
-        pair("DSA", &t.smtp_tls_dcert_file, &t.smtp_tls_dkey_file),
-        pair("ECDSA", &t.smtp_tls_eccert_file, &t.smtp_tls_eckey_file),
-    ];
-    let path = |text: &String| Some(PathBuf::from(text)).filter(|_| !text.is_empty());
-    let settings = ClientSettings {
-        files: CertificateFiles {
-            chain_files: t.smtp_tls_chain_files.iter().map(PathBuf::from).collect(),
-            pairs: pairs.into_iter().filter(|pair| !pair.certificate.as_os_str().is_empty()).collect(),
-            ca_file: path(&t.smtp_tls_CAfile),
-            ca_path: path(&t.smtp_tls_CApath),
-            append_default_ca: t.tls_append_default_CA,
-            open_file: Arc::new(move |path| opener.open(path)),
-        },
-        common: CommonOptions {
-            disable_workarounds: t.tls_disable_workarounds.clone(),
-            ssl_options: t.tls_ssl_options.join(" "),
-            eecdh_auto_curves: t.tls_eecdh_auto_curves.join(" "),
-        },
-        scert_verifydepth: u32::try_from(t.smtp_tls_scert_verifydepth).unwrap_or(0),
-        session_cache: session_cache(t),
-        fingerprint_digest: t.smtp_tls_fingerprint_digest.clone(),
-    };
-    ClientTls::new(settings)
-        .inspect_err(|error| error.lines.iter().for_each(|(_, line)| build.warn(line.clone())))
-        .ok()
-}
-
-/// Sessions are kept in memory whatever the database is; without one, none are.
-fn session_cache(t: &SmtpTls) -> Option<Duration> {
-    (!t.smtp_tls_session_cache_database.is_empty()).then_some(t.smtp_tls_session_cache_timeout)
-}
-
-/// 0 to 4, or the words that Postfix has for what is logged.
-fn loglevel(build: &mut Build, text: &str) -> u32 {
-    text.trim().parse().unwrap_or_else(|_| {
-        build.warn(format!("invalid smtp_tls_loglevel \"{text}\": must be 0 to 4"));
-        0
-    })
 }

@@ -1,7 +1,7 @@
 //! From parameters to an smtpd service's logins.
 
 use super::build::Build;
-use super::smtp::sasl_options;
+use super::smtp_sasl::sasl_options;
 use super::smtpd::networks;
 use intake::smtpd::{Dovecot, Logins};
 use params::{p, service};

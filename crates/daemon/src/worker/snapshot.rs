@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
 pub(super) struct Parts {
     pub(super) spool: Arc<dyn Spool>,
     pub(super) resolver: Resolver,
+    /// Of the SMTP clients.
+    pub(super) memory: Arc<deliver::smtp::Memory>,
     /// Delivery processes.
     pub(super) processes: Arc<Processes>,
     pub(super) queue_directory: PathBuf,
@@ -42,7 +44,8 @@ impl Snapshot {
         let enqueue = smtpd::enqueue_context(build, &router, &parts.spool);
         let (mut services, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = build.view.get(p::default_process_limit, &mut build.mistakes);
-        for line in build.view.config().master.services.clone() {
+        let lines: Vec<_> = build.view.served().into_iter().cloned().collect();
+        for line in lines {
             if line.kind == ServiceKind::Inet && line.program() == "smtpd" {
                 let service = smtpd::service(build, &line, &parts.resolver, &enqueue);
                 let limit = line.process_limit.map_or(default_limit.max(1) as usize, |n| n as usize);

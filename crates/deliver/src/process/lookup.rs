@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tables::{Found, Lookup, OpenContext, Owner, Severity, SourceFormat, Table};
+use tables::{Found, OpenContext, Owner, Severity, SourceFormat, Table};
 
 /// A table whose answers decide about rights, and whose word they are.
 pub(super) struct CarefulTable {
@@ -34,12 +34,16 @@ impl CarefulTable {
                 said.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
             }
         };
+        let own = view.clone();
+        let main_cf = move |name: &str| own.lookup_set(name).and_then(|value| own.expand(value).ok());
         let context = OpenContext {
             smtputf8_enable: view.get(p::smtputf8_enable, &mut Vec::new()),
             allow_substitution: false,
             allow_proxy: false,
             allow_unauthenticated: false,
             source_format,
+            servers: tables::servers::ALL,
+            main_cf: Arc::new(main_cf),
             ..OpenContext::new(Arc::new(open_file), Arc::new(report))
         };
         let spec = match spec.starts_with('/') && !spec.contains(':') {
@@ -51,14 +55,7 @@ impl CarefulTable {
 
     /// Files answer at once; a server is waited for.
     pub(super) fn get(&self, key: &[u8]) -> Found {
-        match self.table.get(key) {
-            Lookup::Ready(Some(found)) => found,
-            pending => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|e| tables::TryLater(format!("{}: {e}", self.table.name())))?;
-                runtime.block_on(pending)
-            }
-        }
+        tables::get_now(self.table.as_ref(), key)
     }
 
     /// Says what is wrong if there is no answer. What there is to say otherwise the worker has said, whose table it is too.

@@ -4,7 +4,7 @@ use super::SmtpAgent;
 use super::connections::{Address, Endpoint, Kept, Owner};
 use super::recipients::{Recipients, Via};
 use super::session::{Approach, Refused, Target, is_lost};
-use super::tls::Wish;
+use super::tls::{Site, Wish};
 use super::wire::Line;
 use crate::content::Chunks;
 use mail::DsnStatus;
@@ -33,6 +33,8 @@ pub(super) struct Delivery<'a> {
     reuse: Reuse,
     /// The name to keep the first good connection by.
     label: Option<Owner>,
+    /// Under TLS, too, the connection at hand may be kept.
+    may_keep: bool,
     /// A server said all that it had to say: what follows does not count against the destination.
     has_completed: bool,
     verdict: Verdict,
@@ -62,6 +64,7 @@ impl<'a> Delivery<'a> {
             recipients: Recipients::new(job, &agent.settings, Instant::now()),
             reuse: Reuse::default(),
             label: None,
+            may_keep: agent.settings.tls.connection_reuse,
             has_completed: false,
             verdict: Verdict::Alive,
         }
@@ -154,6 +157,7 @@ impl<'a> Delivery<'a> {
             self.settle_reuse(nexthop).await;
         }
         let best = servers.list.first().map(|server| server.preference);
+        let exchanged = servers.exchanged.as_ref();
         let mut tour = Tour::new(servers.list, settings.mx_address_limit, settings.mx_session_limit);
         if self.reuse.load {
             self.use_kept(nexthop, &mut tour, is_last).await;
@@ -161,7 +165,8 @@ impl<'a> Delivery<'a> {
         while !self.recipients.is_empty()
             && let Some(server) = tour.next()
         {
-            self.visit_server(nexthop, &server, best == Some(server.preference), &mut tour, is_last).await;
+            let is_best = best == Some(server.preference);
+            self.visit_server(nexthop, &server, exchanged, is_best, &mut tour, is_last).await;
         }
         is_last
     }
@@ -188,7 +193,7 @@ impl<'a> Delivery<'a> {
 
     fn endpoint(&self, nexthop: &Nexthop, server: &mx::Server) -> Endpoint {
         let settings = &self.agent.settings;
-        let is_private = settings.logins.is_some() || settings.tls.policy.is_some();
+        let is_private = settings.logins.is_some() || settings.tls.engine.is_some();
         Endpoint {
             address: Address::Inet(SocketAddr::new(server.address, server.port)),
             owner: is_private.then(|| self.owner(nexthop)),
@@ -225,19 +230,35 @@ impl<'a> Delivery<'a> {
         &mut self,
         nexthop: &Nexthop,
         server: &mx::Server,
+        exchanged: Option<&mx::MxOwner>,
         is_best: bool,
         tour: &mut Tour,
         is_last: bool,
     ) {
         let settings = &self.agent.settings;
+        let site = Site {
+            destination: &nexthop.text,
+            host: &server.host,
+            server: Some(server),
+            exchanged,
+            domain: (!nexthop.is_bracketed).then_some(nexthop.host.as_str()),
+        };
+        let Some(wish) = self.wish(&site, "TLS policy lookup").await else { return };
         let mut target = Target {
             destination: &nexthop.text,
             domain: &nexthop.host,
             address: Some(server.address),
             server: self.describe(server, is_best).await,
-            wish: settings.tls.wish(),
-            may_fall_back: self.may_fall_back(),
+            wish,
+            may_fall_back: self.may_fall_back(&nexthop.text, &server.host).await,
         };
+        if !target.wish.allows(&server.host) {
+            let (host, domain) = (&server.host, &nexthop.host);
+            settings
+                .log
+                .warning(format_args!("MX name '{host}' does not match STS MX pattern for '{domain}'"));
+            return;
+        }
         if settings.tls.wrappermode && !target.wish.is_required() {
             settings.log.warning(format_args!(
                 "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)"
@@ -262,6 +283,8 @@ impl<'a> Delivery<'a> {
         let settings = &self.agent.settings;
         let myhostname = &settings.conversation.myhostname;
         let name = format!("{myhostname}[{path}]");
+        let site = Site { destination: path, host: myhostname, server: None, exchanged: None, domain: None };
+        let Some(wish) = self.wish(&site, "TLS policy lookup error").await else { return };
         let target = Target {
             destination: path,
             domain: myhostname,
@@ -275,7 +298,7 @@ impl<'a> Delivery<'a> {
                 ..Server::default()
             },
             // Optional TLS makes no sense here: nobody listens in.
-            wish: Some(settings.tls.wish()).filter(|wish| !wish.is_optional()).unwrap_or(Wish::IN_THE_CLEAR),
+            wish: if wish.is_optional() { Wish::IN_THE_CLEAR } else { wish },
             may_fall_back: false,
         };
         let owner = Owner { destination: format!("unix:{path}"), sender: None };
@@ -313,6 +336,7 @@ impl<'a> Delivery<'a> {
             Ok(client) => {
                 tour.count_session();
                 let may_fall_back = target.may_fall_back && target.wish.is_optional();
+                self.may_keep = target.wish.may_keep;
                 self.send(endpoint, Reusable::new(client), is_last && tour.is_over(), may_fall_back).await
             }
             Err(Refused { failure, falls_back, is_lenient }) => {
@@ -381,10 +405,8 @@ impl<'a> Delivery<'a> {
     async fn part(&mut self, endpoint: Endpoint, mut kept: Kept, is_good: bool) {
         let label = if is_good { self.label.take() } else { None };
         let has_tls = kept.connection.wire().tls.is_some();
-        let may_keep = kept.connection.is_reusable()
-            && self.reuse.store
-            && is_good
-            && (!has_tls || self.agent.settings.caching.with_tls);
+        let may_keep =
+            kept.connection.is_reusable() && self.reuse.store && is_good && (!has_tls || self.may_keep);
         let client = match may_keep {
             true => self.agent.connections.put(label, endpoint, kept),
             false => Some(kept.connection),
@@ -489,12 +511,32 @@ impl<'a> Delivery<'a> {
                 || has_header())
     }
 
+    /// What TLS a server is to have; None: it cannot be used.
+    async fn wish(&mut self, site: &Site<'_>, what: &str) -> Option<Wish> {
+        let warn = |text: String| self.agent.settings.log.warning(format_args!("{text}"));
+        match self.agent.settings.tls.wish(site, &warn).await {
+            Ok(wish) => Some(wish),
+            Err(failure) => {
+                warn(format!("{what} for {}/{}: {}", site.destination, site.host, failure.reason));
+                self.trouble(failure);
+                None
+            }
+        }
+    }
+
     /// Mail that was tried before and is still here rather goes in the clear than not at all. With a login it does not:
     /// a server that wants one would refuse it.
-    fn may_fall_back(&self) -> bool {
+    async fn may_fall_back(&self, destination: &str, host: &str) -> bool {
         let settings = &self.agent.settings;
         let age = (settings.now)().since(self.job.message.envelope.arrival);
-        age >= settings.minimal_backoff_time && settings.logins.is_none()
+        if age < settings.minimal_backoff_time {
+            return false;
+        }
+        match &settings.logins {
+            // a table that cannot be asked might have one
+            Some(logins) => matches!(logins.find(&self.job.sender, host, destination).await, Ok(None)),
+            None => true,
+        }
     }
 }
 

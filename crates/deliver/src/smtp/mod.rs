@@ -4,17 +4,23 @@
 //! [`session`] makes a connection ready for mail: greeting, TLS, login; [`connections`] keeps it for the next message.
 
 mod connections;
+mod dane;
 mod delivery;
 mod login;
 mod recipients;
 mod session;
 mod settings;
 mod tls;
+mod tls_policy;
+mod tls_report;
 mod wire;
 
-pub use login::{Logins, SaslOptions};
+pub use dane::Dane;
+pub use login::{FailedLogins, FailedMemory, Logins, SaslOptions};
 pub use settings::{Caching, EhloKeywords, Settings};
-pub use tls::{Level, Tls};
+pub use tls::{Defaults, Level, Tls};
+pub use tls_policy::Sites;
+pub use tls_report::Reporting;
 pub use wire::Timeouts;
 
 use connections::Connections;
@@ -26,6 +32,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::task::AbortHandle;
+
+/// What outlives reloads.
+#[derive(Default)]
+pub struct Memory {
+    pub failed_logins: Arc<FailedLogins>,
+    pub tlsrpt: Arc<crate::tlsrpt::Tlsrpt>,
+}
 
 /// Delivers by SMTP or LMTP, with the parameters of one line of master.cf.
 pub struct SmtpAgent {

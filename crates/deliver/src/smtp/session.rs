@@ -1,13 +1,19 @@
 //! From a connection to a conversation that mail can be sent in: greeting, TLS, login.
 
 use super::SmtpAgent;
+use super::login::{Logins, is_refused};
 use super::tls::Wish;
+use super::tls_report::certificate_failure;
 use super::wire::Line;
+use crate::tlsrpt::{FailureKind, PolicySource};
 use mail::{DsnStatus, QueueId};
-use net::tls::{Certificate, ServerIdentity, TlsError};
+use net::tls::{ClientLevel, ServerIdentity, SetupError, TlsError};
 use qmgr::Job;
 use smtp::client::{Client, Failure, Login, Scope, Server};
+use smtp::sasl::Credentials;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 use tables::TryLater;
 
 /// A server to talk to for a job.
@@ -18,7 +24,7 @@ pub(super) struct Target<'a> {
     pub(super) domain: &'a str,
     pub(super) address: Option<IpAddr>,
     pub(super) server: Server,
-    pub(super) wish: Wish<'a>,
+    pub(super) wish: Wish,
     /// An optional handshake that fails may be given up for a connection in the clear.
     pub(super) may_fall_back: bool,
 }
@@ -73,16 +79,19 @@ impl Approach<'_> {
     }
 
     async fn start_tls(&self, mut client: Conversation) -> Result<Conversation, Refused> {
-        let (tls, wish) = (&self.agent.settings.tls, self.target.wish);
+        let (tls, wish) = (&self.agent.settings.tls, &self.target.wish);
         let name = client.server().name_and_address.clone();
         let is_offered = client.features().starttls;
-        if wish.policy.is_none() {
+        if wish.tls.is_none() {
             if is_offered && tls.note_starttls_offer {
                 self.info(format_args!("Host offered STARTTLS: [{}]", client.server().host));
             }
             return Ok(client);
         }
         let lacking = |status: DsnStatus, what: String| Err(Failure::ours(Scope::Site, status, what));
+        if !is_offered {
+            self.report(Some(FailureKind::StarttlsNotSupported)).await;
+        }
         let outcome = if !is_offered && wish.is_required() {
             lacking(DsnStatus::new(4, 7, 4), format!("TLS is required, but was not offered by host {name}"))
         } else if !is_offered {
@@ -97,11 +106,23 @@ impl Approach<'_> {
         match outcome {
             Ok(reply) if reply.is_success() => self.hello(self.encrypt(client).await?).await,
             Ok(reply) if wish.is_required() => {
+                self.report(Some(FailureKind::StarttlsNotSupported)).await;
                 let refused = Err(client.tls_refused(&reply));
                 self.settle(client, refused).await
             }
-            Ok(_) => Ok(client),
+            Ok(_) => {
+                self.report(Some(FailureKind::StarttlsNotSupported)).await;
+                Ok(client)
+            }
             Err(failure) => self.settle(client, Err(failure)).await,
+        }
+    }
+
+    /// Counts how TLS went, where somebody wants to know.
+    async fn report(&self, failure: Option<FailureKind>) {
+        let Some(reporting) = &self.agent.settings.tls.reporting else { return };
+        if let Err(why) = reporting.count(self.target, failure).await {
+            self.warn(why);
         }
     }
 
@@ -111,11 +132,18 @@ impl Approach<'_> {
         let identity =
             ServerIdentity { nexthop: domain, host: &server.host, address: *address, port: server.port };
         let tls = &self.agent.settings.tls;
-        let (Some(engine), Some(policy)) = (&tls.engine, wish.policy) else {
+        let (Some(engine), Some(wanted)) = (&tls.engine, &wish.tls) else {
             let text = "TLS is required, but our TLS engine is unavailable";
             return Err(Refused::by(Failure::ours(Scope::Site, DsnStatus::new(4, 7, 5), text)));
         };
         let warn = |text: String| self.agent.settings.log.warning(format_args!("{text}"));
+        let policy = match &wanted.policy {
+            Ok(policy) => policy,
+            Err(flaw) => {
+                warn(format!("{identity}: {flaw}"));
+                return Err(self.handshake_failed(&TlsError::Setup(SetupError::default())));
+            }
+        };
         let upgraded = client
             .upgrade(async |line: Line| {
                 let Line { stream, timeouts, .. } = line;
@@ -125,23 +153,40 @@ impl Approach<'_> {
             .await;
         match upgraded {
             Ok(mut client) => {
-                let judged = self.judge(&mut client, policy.level.must_match());
+                let must_match = policy.level.must_match();
+                let flaw = client.wire().tls.as_ref().and_then(|tls| match wanted.source {
+                    // nobody said what the certificate must be
+                    PolicySource::NotFound => None,
+                    _ => certificate_failure(tls, must_match),
+                });
+                self.report(flaw).await;
+                let judged = self.judge(&mut client, must_match);
                 self.settle(client, judged).await
             }
-            Err(error) => Err(self.handshake_failed(&error)),
+            Err(error) => {
+                if matches!(error, TlsError::Handshake { .. }) {
+                    self.report(Some(FailureKind::ValidationFailure)).await;
+                }
+                Err(self.handshake_failed(&error))
+            }
         }
     }
 
-    fn judge(&self, client: &mut Conversation, must_match: bool) -> Result<(), Failure> {
+    /// `cares`: the certificate was to matter, even if it no longer does.
+    fn judge(&self, client: &mut Conversation, cares: bool) -> Result<(), Failure> {
         let loglevel = self.agent.settings.tls.loglevel;
         let Some(summary) = &client.wire().tls else { return Ok(()) };
-        if let Some(why) = summary.verify_failure.as_ref().filter(|_| must_match || loglevel >= 2) {
+        let must_match = summary.level.is_some_and(ClientLevel::must_match);
+        if let Some(why) = summary.verify_failure.as_ref().filter(|_| cares || loglevel >= 2) {
             self.info(format_args!("{why}"));
+        }
+        if let Some(how) = summary.match_text.as_ref().filter(|_| loglevel >= 2) {
+            self.info(format_args!("{}: {how}", summary.peer));
         }
         if loglevel >= 1 {
             self.info(format_args!("{summary}"));
         }
-        if !must_match || summary.certificate == Certificate::Verified {
+        if !must_match || summary.is_matched {
             return Ok(());
         }
         let text = "Server certificate not verified";
@@ -161,9 +206,10 @@ impl Approach<'_> {
         let Some(logins) = &self.agent.settings.logins else { return Ok(()) };
         let Target { destination, server, .. } = self.target;
         let name = &server.name_and_address;
-        let broken = |TryLater(_)| {
+        let broken = |TryLater(why)| {
             let (id, parameter) = (self.id(), logins.passwords.parameter());
-            self.agent.settings.log.warning(format_args!("{id}: {parameter} lookup error"));
+            self.warn(why);
+            self.warn(format!("{id}: {parameter} lookup error"));
             let text = format!("local data error while talking to {name}");
             Failure::ours(Scope::Site, DsnStatus::new(4, 3, 0), text)
         };
@@ -171,6 +217,54 @@ impl Approach<'_> {
         let Some(credentials) = found else { return Ok(()) };
         let offered = client.features().auth.clone().unwrap_or_default();
         let allowed = logins.allowed(&offered).await.map_err(broken)?;
+        if let Some(path) = token_path(logins, &credentials, &allowed) {
+            return self.login_with_token(client, logins, &credentials, &path, &allowed).await;
+        }
+        let cached =
+            logins.failed.as_ref().and_then(|failed| failed.find(&server.host, &credentials, Instant::now()));
+        if let Some(failure) = cached {
+            return Err(failure);
+        }
+        let outcome = self.authenticate(client, logins, credentials.clone(), &allowed).await;
+        if let (Some(failed), Err(failure)) = (&logins.failed, &outcome) {
+            failed.put(&server.host, &credentials, failure, Instant::now());
+        }
+        outcome
+    }
+
+    /// A token that is refused though it should be good is renewed once.
+    async fn login_with_token(
+        &self,
+        client: &mut Conversation,
+        logins: &Logins,
+        credentials: &Credentials,
+        path: &Path,
+        allowed: &[String],
+    ) -> Result<(), Failure> {
+        let Credentials::Password { user, .. } = credentials else { return Ok(()) };
+        let mut refused = false;
+        loop {
+            let access = logins.tokens.access(path, refused, SystemTime::now()).await.map_err(|error| {
+                self.warn(format!("{}: {error}", self.id()));
+                client.cannot_authenticate(&error.to_string())
+            })?;
+            let user = access.user.unwrap_or_else(|| user.clone());
+            let credentials = Credentials::Token { user, token: access.token };
+            let outcome = self.authenticate(client, logins, credentials, allowed).await;
+            match &outcome {
+                Err(failure) if is_refused(failure) && !access.is_new && !refused => refused = true,
+                _ => return outcome,
+            }
+        }
+    }
+
+    async fn authenticate(
+        &self,
+        client: &mut Conversation,
+        logins: &Logins,
+        credentials: Credentials,
+        allowed: &[String],
+    ) -> Result<(), Failure> {
         let security_options = logins.options.of(client.wire().tls.as_deref());
         let is_allowed = |name: &str| allowed.iter().any(|allowed| allowed == name);
         let nonce = net::random_token();
@@ -190,6 +284,10 @@ impl Approach<'_> {
         Err(Refused { failure, falls_back, is_lenient: false })
     }
 
+    fn warn(&self, text: String) {
+        self.agent.settings.log.warning(format_args!("{text}"));
+    }
+
     fn info(&self, text: std::fmt::Arguments<'_>) {
         self.agent.settings.log.info(text);
     }
@@ -197,6 +295,15 @@ impl Approach<'_> {
     fn id(&self) -> QueueId {
         self.job.message.id
     }
+}
+
+/// The token file that a password names, where a server takes tokens.
+fn token_path(logins: &Logins, credentials: &Credentials, allowed: &[String]) -> Option<PathBuf> {
+    let Credentials::Password { password, .. } = credentials else { return None };
+    let takes_tokens =
+        |name: &String| ["XOAUTH2", "OAUTHBEARER"].iter().any(|m| name.eq_ignore_ascii_case(m));
+    let password = std::str::from_utf8(password.expose()).ok()?;
+    if allowed.iter().any(takes_tokens) { logins.tokens.find(password) } else { None }
 }
 
 impl Refused {

@@ -62,7 +62,5 @@ pub struct Caching {
     pub on_demand: bool,
     /// `smtp_connection_cache_destinations`: always.
     pub destinations: NameList,
-    /// `smtp_tls_connection_reuse`: those under TLS, too.
-    pub with_tls: bool,
     pub limits: IdleLimits,
 }

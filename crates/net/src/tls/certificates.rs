@@ -1,6 +1,6 @@
 //! Certificates, keys and authorities: read from files, which the parent opens, and read again when they change.
 
-use super::SetupError;
+use super::{SetupError, Tlsa};
 use crate::dial::error_text;
 use crate::watch::Stamp;
 use openssl::pkey::{PKey, Private};
@@ -150,6 +150,38 @@ impl CertificateFiles {
         let parsed = self.read(path).and_then(|pem| Ok(X509::stack_from_pem(&pem)?));
         let authorities = parsed.map_err(cannot)?;
         if authorities.is_empty() { Err(cannot(SetupError::default())) } else { Ok(authorities) }
+    }
+
+    /// `smtp_tls_trust_anchor_file`: certificates and public keys that stand for the authorities that are trusted.
+    pub fn load_trust_anchors(&self, path: &Path) -> Result<Vec<Tlsa>, SetupError> {
+        let mut content = Vec::new();
+        (self.open_file)(path).and_then(|file| file.take(FILE_LIMIT).read_to_end(&mut content)).map_err(
+            |error| {
+                let (path, error) = (path.display(), error_text(&error));
+                SetupError::new(format!("error opening trust anchor file: {path}: {error}"))
+            },
+        )?;
+        let malformed = |what: &str, error: openssl::error::ErrorStack| {
+            let path = path.display();
+            SetupError::from(error).then(format!("error reading: {path}: malformed trust-anchor {what}"))
+        };
+        let mut anchors = Vec::new();
+        let mut is_empty = true;
+        for (label, block) in pem_blocks(&content) {
+            is_empty = false;
+            match label {
+                "CERTIFICATE" | "X509 CERTIFICATE" => {
+                    let der = X509::from_pem(block).and_then(|certificate| certificate.to_der());
+                    anchors.extend(Tlsa::of_certificate(der.map_err(|e| malformed("certificate", e))?));
+                }
+                "PUBLIC KEY" => {
+                    let der = PKey::public_key_from_pem(block).and_then(|key| key.public_key_to_der());
+                    anchors.extend(Tlsa::of_public_key(der.map_err(|e| malformed("public key", e))?));
+                }
+                _ => {}
+            }
+        }
+        if is_empty { Err(SetupError::default()) } else { Ok(anchors) }
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, SetupError> {

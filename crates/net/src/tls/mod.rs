@@ -6,6 +6,7 @@
 mod certificates;
 mod ciphers;
 mod client;
+mod dane;
 mod handshake;
 mod keeper;
 mod names;
@@ -19,6 +20,7 @@ mod verify;
 pub use certificates::{CertificateFiles, CertificatePair, OpenFile, fuzz_certificates};
 pub use ciphers::{CipherLists, InvalidCiphers};
 pub use client::{ClientLevel, ClientPolicy, ClientSettings, ClientTls, ServerIdentity};
+pub use dane::{DANE_EE, DANE_TA, DaneDigests, FINGERPRINT, Tlsa, parse_fingerprint};
 pub use handshake::Cause;
 pub use names::ChainsByName;
 pub use options::CommonOptions;

@@ -1,5 +1,6 @@
 //! What a handshake came to: the log's line, the comment in Received:, and what restrictions look at.
 
+use super::ClientLevel;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, Id, PKeyRef};
@@ -34,6 +35,12 @@ pub struct TlsSummary {
     pub public_key_fingerprint: String,
     /// An earlier session was resumed.
     pub is_resumed: bool,
+    /// As a client: the level that was in force in the end.
+    pub level: Option<ClientLevel>,
+    /// As a client: the certificate is the one that was wanted, if one was.
+    pub is_matched: bool,
+    /// As a client: how it was known, for detailed logs. Names that matched are in the certificate.
+    pub match_text: Option<String>,
     /// Why the peer's certificate is not trusted, in words for the log.
     pub verify_failure: Option<String>,
 }
@@ -109,6 +116,9 @@ impl TlsSummary {
             certificate_fingerprint,
             public_key_fingerprint,
             is_resumed: ssl.session_reused(),
+            level: None,
+            is_matched: false,
+            match_text: None,
             verify_failure: None,
         };
         if ssl.version2() == Some(SslVersion::TLS1_3) {
@@ -332,6 +342,9 @@ mod tests {
             certificate_fingerprint: String::new(),
             public_key_fingerprint: String::new(),
             is_resumed: false,
+            level: None,
+            is_matched: false,
+            match_text: None,
             verify_failure: None,
         }
     }

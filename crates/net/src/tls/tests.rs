@@ -55,6 +55,14 @@ impl World {
         CertificateFiles { pairs: vec![pair], ..CertificateFiles::none() }
     }
 
+    /// A file with a certificate and the authority's behind it.
+    fn chain(&self, name: &str) -> std::path::PathBuf {
+        let path = |name: &str| self.folder.path().join(name);
+        let pem = [path(&format!("{name}.pem")), path("ca.pem")].map(|part| std::fs::read(part).unwrap());
+        std::fs::write(path("chain.pem"), pem.concat()).unwrap();
+        path("chain.pem")
+    }
+
     fn trusting(&self) -> CertificateFiles {
         CertificateFiles { ca_file: Some(self.folder.path().join("ca.pem")), ..CertificateFiles::none() }
     }
@@ -86,6 +94,7 @@ impl World {
             scert_verifydepth: 9,
             session_cache: Some(Duration::from_secs(3600)),
             fingerprint_digest: "sha256".into(),
+            dane_digests: DaneDigests::parse(&["sha512".into(), "sha256".into()], quiet),
         };
         ClientTls::new(settings).unwrap()
     }
@@ -96,9 +105,10 @@ fn policy(level: ClientLevel) -> ClientPolicy {
         level,
         protocols: ">=TLSv1".parse().unwrap(),
         ciphers: ClientPolicy::ciphers(&CipherLists::default(), level, "medium", &[]).unwrap(),
+        grade: "medium".into(),
         servername: None,
         cert_match: vec!["hostname".into()],
-        fingerprint_cert_match: vec![],
+        tlsa: vec![],
     }
 }
 
@@ -261,9 +271,6 @@ async fn how_much_a_certificate_is_worth() {
             "{certificate} {policy:?}"
         );
     }
-    // nothing that could match is no match
-    let server = world.server("ec", |_| ());
-    assert_eq!(shake(&trusting, &secure(&["."]), &server).await.0.unwrap().1.certificate, Trusted);
 }
 
 #[tokio::test]
@@ -276,12 +283,70 @@ async fn fingerprints_match_certificate_or_key() {
     for (listed, expect) in [
         (seen.certificate_fingerprint.to_lowercase(), Certificate::Verified),
         (seen.public_key_fingerprint.clone(), Certificate::Verified),
-        (String::new(), Certificate::Untrusted),
-        (seen.certificate_fingerprint.replace(':', ""), Certificate::Untrusted),
+        (seen.certificate_fingerprint.replace(':', ""), Certificate::Verified),
+        ("ab".repeat(32), Certificate::Untrusted),
     ] {
-        let policy =
-            ClientPolicy { fingerprint_cert_match: vec![listed], ..policy(ClientLevel::Fingerprint) };
+        let tlsa = Tlsa::of_fingerprint(&parse_fingerprint(&listed).unwrap()).to_vec();
+        let policy = ClientPolicy { tlsa, ..policy(ClientLevel::Fingerprint) };
         assert_eq!(shake(&client, &policy, &server).await.0.unwrap().1.certificate, expect);
+    }
+}
+
+/// What is wanted, as records, and what comes of it: the certificate's worth, whether it matched, and what is said.
+#[tokio::test]
+async fn records_decide() {
+    let world = World::new();
+    let client = world.client(CertificateFiles::none());
+    let server = world.server("ec", |s| s.files.pairs[0].certificate = world.chain("ec"));
+    let seen = shake(&client, &policy(ClientLevel::May), &server).await.0.unwrap().1;
+    let own = parse_fingerprint(&seen.certificate_fingerprint).unwrap();
+    let key = parse_fingerprint(&seen.public_key_fingerprint).unwrap();
+    let authority = openssl::sha::sha256(&world.authority.certificate.to_der().unwrap()).to_vec();
+    let record =
+        |usage, selector, matching, data: &[u8]| Tlsa { usage, selector, matching, data: data.to_vec() };
+    use Certificate::{Untrusted, Verified};
+    use ClientLevel::{Dane, DaneOnly, HalfDane, Secure};
+    let failed = "server certificate verification failed for mx.example[192.0.2.1]:25: num=65:no matching DANE TLSA records";
+    for (level, name, tlsa, expect, is_matched, said) in [
+        (Dane, "mx.example", record(3, 0, 1, &own), Verified, true, ""),
+        (Dane, "mx.example", record(3, 1, 1, &key), Verified, true, ""),
+        (Dane, "other.example", record(3, 1, 1, &key), Verified, true, ""),
+        (Dane, "mx.example", record(2, 0, 1, &authority), Verified, true, ""),
+        (Dane, "other.example", record(2, 0, 1, &authority), Untrusted, false, "num=62:hostname mismatch"),
+        (DaneOnly, "mx.example", record(2, 0, 1, &authority), Verified, true, ""),
+        (HalfDane, "mx.example", record(3, 1, 1, &key), Certificate::Trusted, true, ""),
+        (Dane, "mx.example", record(3, 1, 1, &own), Untrusted, false, failed),
+        (
+            Dane,
+            "mx.example",
+            record(3, 1, 7, &own),
+            Untrusted,
+            false,
+            ": all TLSA records unusable, fallback to",
+        ),
+        (DaneOnly, "mx.example", record(3, 1, 7, &own), Untrusted, false, "num=1:unspecified"),
+        (
+            Secure,
+            "mx.example",
+            record(2, 0, 0, &world.authority.certificate.to_der().unwrap()),
+            Verified,
+            true,
+            "",
+        ),
+        (Secure, ".", record(2, 0, 1, &authority), Untrusted, false, "could not configure peer name checks"),
+    ] {
+        let policy = ClientPolicy { tlsa: vec![tlsa], cert_match: vec![name.into()], ..policy(level) };
+        let said_here = Mutex::new(String::new());
+        let warn = |warning: String| *said_here.lock().unwrap() += &(warning + "\n");
+        let (near, far) = streams();
+        let (near, _) = tokio::join!(
+            client.connect(near, identity(), &policy, LIMIT, warn),
+            server.accept(far, "client", LIMIT, silent)
+        );
+        let summary = near.unwrap().1;
+        let said_here = said_here.into_inner().unwrap() + &summary.verify_failure.unwrap_or_default();
+        assert_eq!((summary.certificate, summary.is_matched), (expect, is_matched), "{policy:?} {said_here}");
+        assert!(said_here.contains(said), "{policy:?}: {said_here}");
     }
 }
 

@@ -42,6 +42,20 @@ impl Verification {
         verification
     }
 
+    /// The same, where what the certificate is to be judged by is not in order: whatever it is, it is not trusted.
+    pub(super) fn refuse(ssl: &mut SslRef) -> Verification {
+        let verification = Verification::default();
+        let noting = verification.clone();
+        ssl.set_verify_callback(SslVerifyMode::NONE, move |_, context| {
+            if context.error_depth() == 0 {
+                context.set_error(sys::tls::unspecified_failure());
+                noting.note(context);
+            }
+            true
+        });
+        verification
+    }
+
     fn note(&self, context: &X509StoreContextRef) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let depth = context.error_depth();

@@ -128,4 +128,10 @@ twins! {
 params! {
     /// The TLS level for servers named by an MX record that is not signed.
     smtp_tls_dane_insecure_mx_policy: Str = "${{$smtp_tls_security_level} == {dane} ? {dane} : {may}}";
+
+    /// Look MTA-STS policies of domains up and obey them, where neither smtp_tls_policy_maps nor DANE says more.
+    oxi_smtp_mta_sts: Bool = "no", since("Oxipost");
+
+    /// Count how TLS with servers goes, for domains that ask for TLSRPT reports, in files below data_directory.
+    oxi_smtp_tlsrpt: Bool = "no", since("Oxipost");
 }

@@ -1,11 +1,11 @@
 //! A report's octets: multipart/report with text, message/delivery-status and the original (RFC 3464), as Postfix writes it.
 
-use super::template::{Template, Values};
 use super::wrap::push_wrapped;
 use super::{Entry, Notices};
 use crate::agent::Success;
 use mail::{Address, Fate, Time, xtext};
 use maillog::printable;
+use params::bounce_template::{Template, Values};
 use spool::Stored;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};

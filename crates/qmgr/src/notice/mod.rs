@@ -4,12 +4,11 @@
 //! to the postmaster `double_bounce_sender`; what cannot be delivered of the latter is dropped, so that nothing goes round.
 
 mod compose;
-mod template;
 #[cfg(test)]
 pub(crate) mod tests;
 mod wrap;
 
-pub use template::{Templates, Values, fuzz_template};
+pub use params::bounce_template::{Templates, Values};
 
 use crate::agent::Success;
 use crate::inject::Notice;

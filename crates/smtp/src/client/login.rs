@@ -34,8 +34,13 @@ impl<W: Wire> Client<W> {
             self.note(ClientNotice::NoMechanism { offered: offered.join(" ") });
             return Err(self.no_compatible_mechanism());
         }
+        let options = login.security_options;
+        let has_external = allowed.iter().any(|name| options.allow_external(name));
         let Some(mechanism) = choose(allowed, login.security_options, &login.credentials) else {
-            self.note(ClientNotice::NoWorthyMechanism);
+            // Postfix: it would be worthy, only there is no identity for it
+            if !has_external {
+                self.note(ClientNotice::NoWorthyMechanism);
+            }
             return Err(self.cannot_authenticate("no mechanism available"));
         };
         let peer = Peer { host: self.server.host.clone(), port: self.server.port };
@@ -104,6 +109,10 @@ impl<W: Wire> Client<W> {
     }
 
     fn respond(&mut self, exchange: &mut Exchange, challenge: &str) -> Result<Secret, Failure> {
+        if exchange.has_blank_user() {
+            self.note(ClientNotice::BlankUser);
+            return Err(self.cannot_authenticate(SaslError::Generic.text()));
+        }
         let decoded = BASE64.decode(challenge).map_err(|_| SaslError::Protocol);
         decoded
             .and_then(|challenge| exchange.respond(&challenge))
@@ -145,7 +154,8 @@ impl<W: Wire> Client<W> {
         self.local_failure(text, "protocol error")
     }
 
-    fn cannot_authenticate(&mut self, why: &str) -> Failure {
+    /// The failure where we cannot even begin.
+    pub fn cannot_authenticate(&mut self, why: &str) -> Failure {
         let name = &self.server.name_and_address;
         let text = format!("SASL authentication failed; cannot authenticate to server {name}: {why}");
         self.local_failure(text, why)

@@ -22,6 +22,8 @@ pub enum ClientNotice {
     },
     /// No mechanism suits the security options and the credentials.
     NoWorthyMechanism,
+    /// The user name has nothing in it that CRAM-MD5 could send.
+    BlankUser,
     /// A greeting of stars: a firewall that tampers with SMTP (`smtp_pix_workarounds`).
     PixWorkarounds(String),
     GreetedWithOwnName(String),
@@ -106,6 +108,7 @@ impl fmt::Display for NoticeLine<'_> {
             ClientNotice::NoWorthyMechanism => {
                 f.write_str("SASL authentication failure: No worthy mechs found")
             }
+            ClientNotice::BlankUser => f.write_str("SASL authentication failure: All-whitespace username."),
             ClientNotice::PixWorkarounds(names) => {
                 write!(f, "{queue_id}: enabling PIX workarounds: {names} for {relay}")
             }

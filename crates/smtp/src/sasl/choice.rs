@@ -105,6 +105,11 @@ impl SecurityOptions {
         Ok(options)
     }
 
+    /// Whether a name is that of EXTERNAL, and that may be used.
+    pub(crate) fn allow_external(self, name: &str) -> bool {
+        Mechanism::parse(name) == Some(External) && self.allow(External)
+    }
+
     /// What the Cyrus plug-ins say of themselves.
     fn allow(self, mechanism: Mechanism) -> bool {
         let is_plaintext = matches!(mechanism, Plain | Login | XOauth2 | OauthBearer);

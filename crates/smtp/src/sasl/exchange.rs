@@ -156,6 +156,11 @@ impl Exchange {
         Ok(Exchange(state))
     }
 
+    /// CRAM-MD5 has no way to send such a user name.
+    pub(crate) fn has_blank_user(&self) -> bool {
+        matches!(&self.0, State::CramMd5 { user, .. } if user.trim().is_empty())
+    }
+
     /// What is said with AUTH itself, if the mechanism begins with the client.
     pub fn initial_response(&self) -> Option<Secret> {
         match &self.0 {
@@ -204,7 +209,8 @@ fn cram_md5(user: &str, password: &Secret, challenge: &[u8]) -> Result<Secret, S
 }
 
 pub(super) fn hmac(hash: MessageDigest, key: &[u8], text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SaslError> {
-    let key = PKey::hmac(key)?;
+    // OpenSSL takes no empty key; a key is filled up with zeros anyway (RFC 2104 2)
+    let key = PKey::hmac(if key.is_empty() { &[0] } else { key })?;
     let mut signer = Signer::new(hash, &key)?;
     signer.update(text)?;
     Ok(Zeroizing::new(signer.sign_to_vec()?))

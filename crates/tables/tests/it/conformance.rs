@@ -213,9 +213,41 @@ fn types_are_sorted() {
     assert!(known_types().is_sorted());
     for kind in known_types() {
         let place = Place::new();
-        let error = tables::open(&format!("{kind}:/nowhere"), &place.context).err();
+        let context = OpenContext { servers: tables::servers::ALL, ..place.context.clone() };
+        let error = tables::open(&format!("{kind}:/nowhere"), &context).err();
         assert!(!matches!(error, Some(OpenError::UnsupportedType(_))), "{kind}");
     }
+}
+
+/// What cannot be opened of the tables that ask servers, in Postfix 3.7's words.
+#[test]
+fn servers_that_are_not_opened() {
+    let place = Place::new();
+    let context = OpenContext { servers: tables::servers::ALL, ..place.context.clone() };
+    for kind in ["ldap", "memcache", "mysql", "pgsql"] {
+        for (text, expect) in [
+            ("garbage\n", "PATH, line 1: missing '=' after attribute name: \"garbage\""),
+            (
+                "expansion_limit = x\ndbname = d\nquery = x\n",
+                "PATH: bad numerical configuration: expansion_limit = x",
+            ),
+            ("domain = /nowhere\ndbname = d\nquery = x\n", "open file /nowhere: No such file or directory"),
+        ] {
+            let path = place.write("t.cf", text);
+            let error = tables::open(&format!("{kind}:{path}"), &context).err();
+            assert_eq!(error.map(|error| error.to_string()), Some(expect.replace("PATH", &path)), "{kind}");
+            place.take_log();
+        }
+        let error = tables::open(&format!("{kind}:/nowhere"), &context).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("open /nowhere: No such file or directory"));
+        // Programs that do not name them have none.
+        let error = tables::open(&format!("{kind}:/nowhere"), &place.context).err();
+        assert!(matches!(error, Some(OpenError::UnsupportedType(_))), "{kind}");
+    }
+    let careful = OpenContext { allow_unauthenticated: false, ..context };
+    let path = place.write("t.cf", "\n");
+    let error = tables::open(&format!("memcache:{path}"), &careful).err().map(|error| error.to_string());
+    assert_eq!(error, Some(format!("memcache:{path} map is not allowed for security-sensitive data")));
 }
 
 #[test]
@@ -337,6 +369,7 @@ fn fuzz_targets() {
         tables::fuzz_database(data);
         tables::fuzz_lmdb(data);
         tables::fuzz_cdb(data);
+        tables::fuzz_servers(data);
         tables::source::fuzz(data);
     }
 }

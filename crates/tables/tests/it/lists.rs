@@ -51,11 +51,9 @@ fn failures() {
 fn addresses_in_all_their_forms() {
     let place = Place::new();
     let maps = maps(&place, "inline:{joe@x.example=bare @x.example=domain}");
-    for (address, expect, extension) in [
-        ("joe+a@x.example", "bare", "+a"),
-        ("Joe@X.example", "bare", ""),
-        ("jim+b@x.example", "domain", ""),
-    ] {
+    for (address, expect, extension) in
+        [("joe+a@x.example", "bare", "+a"), ("Joe@X.example", "bare", ""), ("jim+b@x.example", "domain", "")]
+    {
         let (address, extensions) = (Address::from(address), Extensions::new("+"));
         let hit = block_on(maps.find(&address, Search::REWRITE, &extensions, false)).unwrap().unwrap();
         assert_eq!(

@@ -29,7 +29,7 @@ impl Place {
         let context = OpenContext::plain(Arc::new(move |severity, text| {
             let prefix = match severity {
                 Severity::Warning => "warning",
-                Severity::Error => "error",
+                Severity::Error | Severity::Fatal => "error",
                 Severity::Hint => return,
             };
             lines.lock().unwrap().push(format!("{prefix}: {text}"));

@@ -1,4 +1,4 @@
-//! The words of a report: built in, or from `bounce_template_file` (bounce(5)).
+//! The words of a report, built in or from `bounce_template_file` (bounce(5)), and what `postconf -t` and `-b` print of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,26 +6,27 @@ use std::time::Duration;
 /// The templates of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Templates {
-    pub(super) failure: Template,
-    pub(super) delay: Template,
-    pub(super) success: Template,
-    pub(super) verify: Template,
+    pub failure: Template,
+    pub delay: Template,
+    pub success: Template,
+    pub verify: Template,
 }
 
+/// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub struct Template {
     /// `failure`, `delay`, `success`, `verify`.
     class: &'static str,
     /// The file, or `[built-in]`: what warnings begin with.
     origin: String,
-    pub(super) charset: String,
+    pub charset: String,
     /// The text has octets above 127.
-    pub(super) is_8bit: bool,
+    pub is_8bit: bool,
     /// None: as `header_from_format` has it.
-    pub(super) from: Option<String>,
-    pub(super) subject: String,
+    pub from: Option<String>,
+    pub subject: String,
     /// None where the postmaster gets no copy.
-    pub(super) postmaster_subject: Option<String>,
+    pub postmaster_subject: Option<String>,
     text: Vec<Vec<u8>>,
 }
 
@@ -60,44 +61,104 @@ impl Templates {
     }
 
     /// Reads a template file. What is wrong with it is said in the warnings; a template with a mistake stays the built-in one.
-    /// `values` are those in force: a text that cannot be expanded is a mistake too.
-    pub fn parse(path: &str, file: &[u8], values: &Values<'_>) -> (Templates, Vec<String>) {
+    /// Texts are not expanded.
+    pub fn read(path: &str, file: &[u8]) -> (Templates, Vec<String>) {
         let mut templates = Templates::built_in();
         let mut warnings = Vec::new();
-        for (name, text) in sections(path, file, &mut warnings) {
-            let target = match name.as_str() {
-                "failure_template" => &mut templates.failure,
-                "delay_template" => &mut templates.delay,
-                "success_template" => &mut templates.success,
-                "verify_template" => &mut templates.verify,
-                _ => {
-                    warnings.push(format!("{path}: unknown template name: {name} -- ignoring this template"));
-                    continue;
+        let mut found = sections(path, file, &mut warnings);
+        found.retain(|section| {
+            let is_known = CLASSES.iter().any(|class| section.name == format!("{class}_template"));
+            if !is_known {
+                let Section { name, line, .. } = section;
+                warnings.push(format!(
+                    "{path}, line {line}: unknown template name: {name} -- ignoring this template"
+                ));
+            }
+            is_known
+        });
+        for template in templates.each_mut() {
+            let name = format!("{}_template", template.class);
+            for section in found.iter().filter(|section| section.name == name) {
+                match template.replaced(path, &section.text) {
+                    Ok(replaced) => *template = replaced,
+                    Err(problem) => warnings.extend(problem.warnings(path, template.class)),
                 }
-            };
-            match target.replaced(path, &text).and_then(|t| t.expand(values).map(|_| t)) {
-                Ok(template) => *target = template,
-                Err(problem) => warnings.push(format!(
-                    "{path}: {problem} in {} template -- ignoring this template",
-                    target.class
-                )),
             }
         }
         (templates, warnings)
     }
+
+    /// The same for a server: a text that cannot be expanded with the `values` in force is a mistake too.
+    pub fn parse(path: &str, file: &[u8], values: &Values<'_>) -> (Templates, Vec<String>) {
+        let (mut templates, mut warnings) = Templates::read(path, file);
+        let mut defaults = Templates::built_in();
+        for (template, default) in templates.each_mut().into_iter().zip(defaults.each_mut()) {
+            if let Err(problem) = template.expand(values) {
+                warnings.push(format!(
+                    "{path}: {problem} in {} template -- ignoring this template",
+                    template.class
+                ));
+                *template = default.clone();
+            }
+        }
+        (templates, warnings)
+    }
+
+    /// As a template file has them: what `postconf -t` prints.
+    pub fn dump(&self) -> Vec<u8> {
+        let each = self.each().map(Template::dump);
+        each.join(&b"\n\n"[..])
+    }
+
+    /// The texts with all names replaced, as `postconf -b` prints them, and what there is to warn of. The error is fatal.
+    pub fn dump_expanded(&self, values: &Values<'_>) -> Result<(Vec<u8>, Vec<String>), String> {
+        let (mut texts, mut warnings) = (Vec::new(), Vec::new());
+        for template in self.each() {
+            let (lines, said) = template.expand(values).map_err(|problem| template.fatal(&problem))?;
+            warnings.extend(said);
+            let head = format!("expanded_{}_text = <<EOF\n", template.class);
+            texts.push([head.as_bytes(), &lines.join(&b'\n'), b"\nEOF"].concat());
+        }
+        Ok((texts.join(&b"\n\n"[..]), warnings))
+    }
+
+    fn each(&self) -> [&Template; 4] {
+        [&self.failure, &self.delay, &self.success, &self.verify]
+    }
+
+    fn each_mut(&mut self) -> [&mut Template; 4] {
+        [&mut self.failure, &mut self.delay, &mut self.success, &mut self.verify]
+    }
 }
+
+const CLASSES: [&str; 4] = ["failure", "delay", "success", "verify"];
 
 /// Why a template is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
+pub enum Problem {
     EmptyHeader(String),
     NonAsciiHeader(String),
     UnknownHeader(String),
     InapplicableHeader(String),
     NoText,
     EightBitText,
+    /// The line.
     BadSyntax(String),
-    Undefined(String),
+    /// The name, and the line.
+    Undefined(String, String),
+}
+
+impl Problem {
+    fn warnings(&self, path: &str, class: &str) -> Vec<String> {
+        match self {
+            Problem::EightBitText => vec![
+                format!("{path}: {self} in {class} template"),
+                "please specify a charset value other than us-ascii".into(),
+                "-- ignoring this template for now".into(),
+            ],
+            _ => vec![format!("{path}: {self} in {class} template -- ignoring this template")],
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -108,18 +169,27 @@ impl fmt::Display for Problem {
             Problem::UnknownHeader(name) => write!(f, "unknown \"{name}\" header label"),
             Problem::InapplicableHeader(name) => write!(f, "inapplicable \"{name}\" header label"),
             Problem::NoText => f.write_str("missing message text"),
-            Problem::EightBitText => f.write_str("8-bit message text without a charset other than us-ascii"),
+            Problem::EightBitText => f.write_str("8-bit message text"),
             Problem::BadSyntax(line) => write!(f, "bad $name syntax: {line}:"),
-            Problem::Undefined(name) => write!(f, "undefined name ${name}"),
+            Problem::Undefined(name, _) => write!(f, "undefined name ${name}"),
         }
     }
 }
 
+/// A template of a file.
+struct Section {
+    name: String,
+    text: Vec<u8>,
+    /// The line behind it.
+    line: usize,
+}
+
 /// `name = value` and `name = <<END … END`.
-fn sections(path: &str, file: &[u8], warnings: &mut Vec<String>) -> Vec<(String, Vec<u8>)> {
+fn sections(path: &str, file: &[u8], warnings: &mut Vec<String>) -> Vec<Section> {
     let mut found = Vec::new();
-    let mut lines = file.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));
-    while let Some(line) = lines.next() {
+    let lines = file.strip_suffix(b"\n").unwrap_or(file).split(|b| *b == b'\n');
+    let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).zip(1..);
+    while let Some((line, number)) = lines.next() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
@@ -132,22 +202,23 @@ fn sections(path: &str, file: &[u8], warnings: &mut Vec<String>) -> Vec<(String,
         let name = String::from_utf8_lossy(line[..equals].trim_ascii()).into_owned();
         let value = line[equals + 1..].trim_ascii();
         let Some(end) = value.strip_prefix(b"<<").map(<[u8]>::trim_ascii) else {
-            found.push((name, value.to_vec()));
+            found.push(Section { name, text: value.to_vec(), line: number });
             continue;
         };
-        let mut text = Vec::new();
-        loop {
-            match lines.next() {
-                Some(line) if line == end => break,
-                Some(line) => text.push(line),
-                None => {
-                    let end = String::from_utf8_lossy(end);
-                    warnings.push(format!("{path}: missing \"{end}\" end marker"));
-                    break;
-                }
+        let (mut text, mut last, mut has_end) = (Vec::new(), number, false);
+        for (line, number) in lines.by_ref() {
+            last = number;
+            has_end = line == end;
+            if has_end {
+                break;
             }
+            text.push(line);
         }
-        found.push((name, text.join(&b'\n')));
+        if !has_end {
+            let end = String::from_utf8_lossy(end);
+            warnings.push(format!("{path}, line {}: missing \"{end}\" end marker", last + 1));
+        }
+        found.push(Section { name, text: text.join(&b'\n'), line: last + 1 });
     }
     found
 }
@@ -211,8 +282,28 @@ impl Template {
         Ok(())
     }
 
+    fn dump(&self) -> Vec<u8> {
+        let Template { class, charset, subject, .. } = self;
+        let from = self.from.as_deref().unwrap_or("Mail Delivery System <MAILER-DAEMON>");
+        let mut head =
+            format!("{class}_template = <<EOF\nCharset: {charset}\nFrom: {from}\nSubject: {subject}\n");
+        if let Some(subject) = &self.postmaster_subject {
+            head += &format!("Postmaster-Subject: {subject}\n");
+        }
+        [head.as_bytes(), b"\n", &self.text.join(&b'\n'), b"\nEOF"].concat()
+    }
+
+    fn fatal(&self, problem: &Problem) -> String {
+        let Template { origin, class, .. } = self;
+        match problem {
+            Problem::BadSyntax(line) => format!("{origin}: bad $name syntax in {class} template: {line}"),
+            Problem::Undefined(_, line) => format!("{origin}: undefined $name in {class} template: {line}"),
+            other => format!("{origin}: {other} in {class} template"),
+        }
+    }
+
     /// The text's lines with `$name` replaced, and what to warn about.
-    pub(super) fn expand(&self, values: &Values<'_>) -> Result<(Vec<Vec<u8>>, Vec<String>), Problem> {
+    pub fn expand(&self, values: &Values<'_>) -> Result<(Vec<Vec<u8>>, Vec<String>), Problem> {
         let mut warnings = Vec::new();
         let lines = self
             .text
@@ -240,34 +331,29 @@ impl Template {
             }
             let (name, tail) = take_name(rest)
                 .ok_or_else(|| Problem::BadSyntax(String::from_utf8_lossy(line).into_owned()))?;
-            out.extend_from_slice(self.value_of(name, values, warnings)?.as_bytes());
+            let value = self.value_of(name, values, warnings);
+            let undefined = || Problem::Undefined(name.into(), String::from_utf8_lossy(line).into_owned());
+            out.extend_from_slice(value.ok_or_else(undefined)?.as_bytes());
             rest = tail;
         }
         out.extend_from_slice(rest);
         Ok(out)
     }
 
-    fn value_of(
-        &self,
-        name: &str,
-        values: &Values<'_>,
-        warnings: &mut Vec<String>,
-    ) -> Result<String, Problem> {
+    fn value_of(&self, name: &str, values: &Values<'_>, warnings: &mut Vec<String>) -> Option<String> {
         for (parameter, time) in [
             ("delay_warning_time", values.delay_warning_time),
             ("maximal_queue_lifetime", values.maximal_queue_lifetime),
         ] {
             let unit = name.strip_prefix(parameter).and_then(|rest| rest.strip_prefix('_'));
             if let Some(unit) = unit {
-                let Some((_, divisor)) = UNITS.iter().find(|(u, _)| *u == unit) else {
-                    return Err(Problem::Undefined(name.into()));
-                };
+                let (_, divisor) = UNITS.iter().find(|(u, _)| *u == unit)?;
                 let number = time.as_secs() / divisor;
                 self.doubt(number, time, *divisor, unit, name, warnings);
-                return Ok(number.to_string());
+                return Some(number.to_string());
             }
         }
-        (values.parameter)(name).ok_or_else(|| Problem::Undefined(name.into()))
+        (values.parameter)(name)
     }
 
     /// Postfix warns of numbers that a reader will not make sense of.
@@ -468,8 +554,7 @@ mod tests {
             (b"nonsense\n", "missing '=' after attribute name: nonsense"),
         ] {
             let (t, warnings) = Templates::parse("f", file, &values());
-            assert_eq!(warnings.len(), 1, "{warnings:?}");
-            assert!(warnings[0].contains(warning), "{warnings:?}");
+            assert!(warnings.first().is_some_and(|first| first.contains(warning)), "{warnings:?}");
             assert!(warning.contains("end marker") || t == Templates::built_in());
         }
     }
