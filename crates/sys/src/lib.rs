@@ -6,6 +6,7 @@ pub mod dane;
 pub mod descriptors;
 pub mod fields;
 pub mod local_time;
+pub mod memory;
 pub mod pcre;
 pub mod posix_regex;
 pub mod process;

@@ -103,7 +103,7 @@ impl Store {
             file.read_exact_at(&mut pointers, 0)?;
             return Ok(Store::Disk { file, pointers });
         }
-        let mut bytes = Vec::with_capacity(length as usize);
+        let mut bytes = sys::memory::large_buffer(length as usize);
         file.take(length).read_to_end(&mut bytes)?;
         Ok(Store::Memory(bytes))
     }
@@ -181,6 +181,10 @@ impl Store {
 
     /// The value of the record, if it has this key.
     fn value(&self, record: u64, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        if let Store::Memory(bytes) = self {
+            let record = usize::try_from(record).ok().and_then(|at| bytes.get(at..)).ok_or_else(damaged)?;
+            return value_in_memory(record, key);
+        }
         // One reading is enough for most records.
         let mut bytes = [0; RECORD_BYTES];
         let length = self.read_up_to(record, &mut bytes)?;
@@ -209,6 +213,17 @@ impl Store {
     }
 }
 
+/// As [`Store::value`], without a copy of what is not asked for.
+fn value_in_memory(record: &[u8], key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let (key_length, value_length) = pair_at(record, 0)?;
+    if key_length as usize != key.len() {
+        return Ok(None);
+    }
+    let end = 8 + key.len() + value_length as usize;
+    let (stored, value) = record.get(8..end).ok_or_else(damaged)?.split_at(key.len());
+    Ok((stored == key).then(|| value.to_vec()))
+}
+
 /// Slots that are read at a time.
 const WINDOW_SLOTS: u64 = 16;
 /// What is read of a record at a time.
@@ -224,6 +239,9 @@ struct Window {
 impl Window {
     /// What is in a slot of the table.
     fn pair(&mut self, store: &Store, table: u64, slot: u64, slots: u64) -> io::Result<(u32, u32)> {
+        if let Store::Memory(_) = store {
+            return store.pair(table + 8 * slot);
+        }
         if !(self.first..self.first + self.count).contains(&slot) {
             self.first = slot;
             self.count = WINDOW_SLOTS.min(slots - slot);

@@ -1,5 +1,4 @@
-//! `inline:{ key=value, { key = value with blanks } }`: a table in main.cf itself. Also what all text tables share: a
-//! map in memory.
+//! `inline:{ key=value, { key = value with blanks } }`: a table in main.cf itself.
 
 use crate::file_values::value_or_file;
 use crate::fold::fold;
@@ -9,8 +8,8 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Keys and values in memory, folded as the table's keys are when they are looked up.
-pub(crate) type Memory = BTreeMap<Box<[u8]>, Bytes>;
+/// The keys are folded as they are when they are looked up.
+type Memory = BTreeMap<Box<[u8]>, Bytes>;
 
 struct Inline {
     name: String,

@@ -1,13 +1,16 @@
 //! `texthash:`: a source file read into memory; also the source of a database that is missing.
 
 use crate::file_values::value_or_file;
-use crate::inline::{Memory, key_as_stored};
+use crate::inline::key_as_stored;
 use crate::open::OpenError;
 use crate::source::table::{Entries, For};
 use crate::source::{Item, aliases, show};
 use crate::watched::{Content, FindError, Load, LoadError, Loaded, Stamp, Watched};
 use crate::{Duplicates, OpenContext, Owner, SourceFormat, Table, error_text};
 use bytes::Bytes;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +30,8 @@ fn load_texthash(path: &Path, context: &OpenContext) -> Result<Loaded, LoadError
         LoadError::Unusable(format!("{doing} {}: {}", path.display(), error_text(&error)))
     })?;
     let shown = path.display().to_string();
-    let memory = parse(Entries::new(&shown, &text, context.smtputf8_enable, For::Texthash), &shown, context)
-        .map_err(LoadError::Unusable)?;
+    let entries = Entries::new(&shown, &text, context.smtputf8_enable, For::Texthash);
+    let memory = parse(entries, &text, &shown, context).map_err(LoadError::Unusable)?;
     Ok(loaded(memory, 0, &metadata))
 }
 
@@ -40,19 +43,21 @@ pub(crate) fn load_source(path: &Path, file: usize, context: &OpenContext) -> io
     let context = OpenContext { duplicates: Duplicates::Warn, ..context.clone() };
     let utf8 = context.smtputf8_enable;
     let memory = match context.source_format {
-        SourceFormat::Table => parse(Entries::new(&shown, &text, utf8, For::Postmap), &shown, &context),
-        SourceFormat::Aliases => parse(aliases::Entries::new(&shown, &text, utf8), &shown, &context),
+        SourceFormat::Table => {
+            parse(Entries::new(&shown, &text, utf8, For::Postmap), &text, &shown, &context)
+        }
+        SourceFormat::Aliases => parse(aliases::Entries::new(&shown, &text, utf8), &text, &shown, &context),
     };
     let memory = memory.map_err(io::Error::other)?;
     Ok(loaded(memory, file, &metadata))
 }
 
-fn read(path: &Path, context: &OpenContext) -> io::Result<(Vec<u8>, Metadata)> {
+fn read(path: &Path, context: &OpenContext) -> io::Result<(Bytes, Metadata)> {
     let mut file = (context.open_file)(path)?;
     let metadata = file.metadata()?;
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
-    Ok((text, metadata))
+    Ok((text.into(), metadata))
 }
 
 fn loaded(memory: Memory, file: usize, metadata: &Metadata) -> Loaded {
@@ -63,8 +68,12 @@ fn loaded(memory: Memory, file: usize, metadata: &Metadata) -> Loaded {
     }
 }
 
+/// Keys, folded as they are when they are looked up, and values, most of which are parts of the text.
+type Memory = HashMap<Box<[u8]>, Bytes>;
+
 fn parse<'a>(
     items: impl Iterator<Item = Item<'a>>,
+    text: &Bytes,
     path: &str,
     context: &OpenContext,
 ) -> Result<Memory, String> {
@@ -78,17 +87,27 @@ fn parse<'a>(
             }
         };
         let line = entry.line;
-        let value = match value_or_file(&entry.value, context) {
+        let value = match entry.value {
+            Cow::Borrowed(value) if !context.values_are_files => Ok(text.slice_ref(value)),
+            ref value => value_or_file(value, context),
+        };
+        let value = match value {
             Ok(value) => value,
             Err(why) => {
                 context.warn(&format!("{path}, line {line}: {why}: skipping this entry"));
                 continue;
             }
         };
-        let key = key_as_stored(&entry.key, context);
-        if !memory.contains_key(&key[..]) || context.duplicates == Duplicates::Replace {
-            memory.insert(key.into(), value);
-            continue;
+        match memory.entry(key_as_stored(&entry.key, context).into()) {
+            Place::Vacant(place) => {
+                place.insert(value);
+                continue;
+            }
+            Place::Occupied(mut place) if context.duplicates == Duplicates::Replace => {
+                place.insert(value);
+                continue;
+            }
+            Place::Occupied(_) => {}
         }
         let duplicate = format!("{path}, line {line}: duplicate entry: \"{}\"", show(&entry.key));
         match context.duplicates {
@@ -108,7 +127,10 @@ impl Content for Text {
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<Result<(), String>> {
-        self.0.iter().for_each(|(key, value)| visit(key, value));
+        // Postfix's order is a random one.
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_unstable();
+        pairs.iter().for_each(|(key, value)| visit(key, value));
         Some(Ok(()))
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn query(command: &Command, key: &[u8]) -> Run {
     }
     for spec in &command.options.tables {
         let table = open(command, spec)?;
-        if let Some(value) = get(command, table.as_ref(), table.name(), key)? {
+        if let Some(value) = get(command, table.as_ref(), str::to_owned, key)? {
             print(&[&value, b"\n"])?;
             return Ok(0);
         }
@@ -55,8 +55,8 @@ fn query_many(command: &Command) -> Run {
     Ok(u8::from(!tables.is_found))
 }
 
-/// Cdb files up to this size (all but the largest there can be) are read whole for `-q -`.
-const CDB_MEMORY_LIMIT_BYTES: u64 = 1 << 30;
+/// Cdb and lmdb files up to this size are read whole for `-q -`.
+const MAPPED_LIMIT_BYTES: u64 = 1 << 30;
 
 /// Printed at once beyond this.
 const BUFFER_BYTES: usize = 4096;
@@ -69,8 +69,7 @@ impl Tables<'_> {
                 Some(table) => Arc::clone(table),
                 None => Arc::clone(self.open[n].insert(open(self.command, spec)?)),
             };
-            let name = tables::label(table.name());
-            if let Some(value) = get(self.command, table.as_ref(), &name, key)? {
+            if let Some(value) = get(self.command, table.as_ref(), tables::label, key)? {
                 self.out.extend_from_slice(&pair(self.command, key, &value));
                 self.is_found = true;
                 break;
@@ -120,25 +119,35 @@ pub(super) fn list(command: &Command) -> Run {
 fn open(command: &Command, spec: &str) -> Result<Arc<dyn Table>, Fatal> {
     let (kind, name) = command.type_and_name(spec);
     let mut context = command.context();
-    if kind == "cdb" && command.options.action.is_many() {
-        // Its records lie too far apart to be worth reading page by page.
-        context.memory_limit_bytes = CDB_MEMORY_LIMIT_BYTES;
+    if matches!(kind, "cdb" | "lmdb") && command.options.action.is_many() {
+        // Many keys are not worth reading page by page what Postfix's libraries have mapped.
+        context.memory_limit_bytes = MAPPED_LIMIT_BYTES;
     }
     let table = tables::open(&format!("{kind}:{name}"), &context);
     command.say_all();
     table.map_err(|error| Fatal::new(error.to_string()))
 }
 
-/// `name` is what complaints about the value call the table: Postfix has the database file's suffix in some of them.
-fn get(command: &Command, table: &dyn Table, name: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Fatal> {
+/// `label` makes of the table's name what complaints about the value call it: Postfix has the database file's suffix in some
+/// of them.
+fn get(
+    command: &Command,
+    table: &dyn Table,
+    label: fn(&str) -> String,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, Fatal> {
     let found = tables::get_now(table, key);
     command.say_all();
     match found {
         Ok(value) => {
             if value.as_ref().is_some_and(|value| value.is_empty()) {
-                warn_of_empty(command, name, key);
+                warn_of_empty(command, &label(table.name()), key);
             }
-            Ok(value.map(|value| before_nul(&value).to_vec()))
+            Ok(value.map(|value| {
+                let mut value = Vec::from(value);
+                value.truncate(before_nul(&value).len());
+                value
+            }))
         }
         Err(later) => Err(refuse(command, table.name(), "query", &later)),
     }

@@ -44,7 +44,7 @@ impl Lmdb {
         }
         let meta = newest_meta(&file)?;
         let source = if length <= memory_limit_bytes {
-            let mut bytes = Vec::with_capacity(length as usize);
+            let mut bytes = sys::memory::large_buffer(length as usize);
             (&file).take(length).read_to_end(&mut bytes)?;
             if newest_meta(&file)? != meta {
                 return Err(LmdbError::Changed);

@@ -31,23 +31,77 @@ const ROWS: [(&str, &str); 11] = [
     ("joe@example.co", "-"),
 ];
 
-#[test]
-fn every_table_that_holds_pairs() {
-    let place = Place::new();
+/// A table with these rows.
+struct Holder {
+    spec: String,
+    /// How many pairs it lists; None: it cannot.
+    listed: Option<usize>,
+    is_pattern: bool,
+}
+
+impl Holder {
+    fn of_keys(spec: String, listed: Option<usize>) -> Holder {
+        Holder { spec, listed, is_pattern: false }
+    }
+
+    /// Patterns fold no letters outside ASCII.
+    fn holds(&self, key: &str) -> bool {
+        !self.is_pattern || key.is_ascii()
+    }
+}
+
+fn holders(place: &Place) -> Vec<Holder> {
     let inline = "inline:{joe@example.com=alice, {joe = bob, carol}, {\"a b\"@example.com = spaces}, \
                   MiXed@Example.Com=folded, jos\u{e9}@example.com=accent .example.com=dot, @example.com=everybody, \
                   {x=a value   on two lines}}";
-    let mut specs = vec![format!("texthash:{}", place.write("text", TEXT)), inline.to_owned()];
-    for kind in ["hash", "btree", "cdb", "lmdb"] {
-        specs.push(place.build(kind, kind, TEXT));
+    let mut holders = vec![
+        Holder::of_keys(inline.to_owned(), Some(8)),
+        Holder::of_keys(format!("sqlite:{}", sqlite(place)), None),
+    ];
+    for kind in ["hash", "btree", "lmdb"] {
+        holders.push(Holder::of_keys(place.build(kind, kind, TEXT), Some(8)));
     }
-    let first = specs[0].clone();
-    specs.extend([format!("proxy:{first}"), format!("unionmap:{{{first}}}"), format!("pipemap:{{{first}}}")]);
-    for spec in specs {
-        let table = place.open(&spec);
-        assert_eq!(table.name(), spec);
-        assert!(!table.is_pattern());
-        for (key, expect) in ROWS {
+    holders.push(Holder::of_keys(place.build("cdb", "cdb", TEXT), None));
+    let text = format!("texthash:{}", place.write("text", TEXT));
+    holders.push(Holder::of_keys(format!("proxy:{text}"), Some(8)));
+    holders.push(Holder::of_keys(format!("unionmap:{{{text}}}"), None));
+    holders.push(Holder::of_keys(format!("pipemap:{{{text}, regexp:{{{{/(.*)/ $1}}}}}}"), None));
+    holders.push(Holder::of_keys(text, Some(8)));
+    for kind in ["regexp", "pcre"] {
+        let spec = format!("{kind}:{}", place.write(kind, patterns()));
+        holders.push(Holder { spec, listed: None, is_pattern: true });
+    }
+    holders
+}
+
+/// The rows as rules.
+fn patterns() -> String {
+    let found = ROWS.iter().filter(|(_, value)| *value != "-");
+    found.map(|(key, value)| format!("/^{}$/ {value}\n", key.replace('.', "\\."))).collect()
+}
+
+/// The rows in an SQLite database; the path of the table's file.
+fn sqlite(place: &Place) -> String {
+    let path = place.path("rows.sqlite");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE rows (key TEXT PRIMARY KEY, value TEXT)").unwrap();
+    for (key, value) in ROWS.iter().filter(|(key, value)| *value != "-" && *key == key.to_lowercase()) {
+        database.execute("INSERT INTO rows VALUES (?, ?)", (key, value)).unwrap();
+    }
+    database.execute("INSERT INTO rows VALUES ('jos\u{e9}@example.com', 'accent')", ()).unwrap();
+    let query = "SELECT value FROM rows WHERE key = '%s'";
+    place.write("sqlite", format!("dbpath = {}\nquery = {query}\n", path.display()))
+}
+
+#[test]
+fn every_table_that_holds_pairs() {
+    let place = Place::new();
+    for holder in holders(&place) {
+        let spec = &holder.spec;
+        let table = place.open(spec);
+        assert_eq!(table.name(), *spec);
+        assert_eq!(table.is_pattern(), holder.is_pattern, "{spec}");
+        for (key, expect) in ROWS.iter().filter(|(key, _)| holder.holds(key)) {
             check(table.as_ref(), key, expect);
         }
         let mut count = 0;
@@ -55,7 +109,7 @@ fn every_table_that_holds_pairs() {
             count += 1;
             assert!(!key.is_empty() && !value.is_empty());
         });
-        assert_eq!(count, if listed.is_some() { 8 } else { 0 }, "{spec}");
+        assert_eq!(listed.map(|_| count), holder.listed, "{spec}");
     }
     assert_eq!(place.take_log(), [] as [&str; 0]);
 }
