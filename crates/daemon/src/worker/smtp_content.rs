@@ -74,15 +74,9 @@ pub(super) fn dns_reply_filter(build: &mut Build, s: &Smtp, protocol: Protocol) 
 }
 
 pub(super) fn pix(build: &mut Build, s: &Smtp, protocol: Protocol) -> Pix {
-    let words = s.smtp_pix_workarounds.join(" ");
-    let (workarounds, unknown) = PixWorkarounds::parse(&words);
-    for word in unknown {
-        let parameter = named(protocol, "smtp_pix_workarounds", "lmtp_pix_workarounds");
-        build.warn(format!("unknown {parameter} value \"{word}\" in \"{words}\""));
-    }
     let parameter = named(protocol, "smtp_pix_workaround_maps", "lmtp_pix_workaround_maps");
     Pix {
-        workarounds,
+        workarounds: PixWorkarounds::parse(&s.smtp_pix_workarounds.join(" ")),
         by_address: build.maps(parameter, &s.smtp_pix_workaround_maps),
         threshold_time: s.smtp_pix_workaround_threshold_time,
     }
