@@ -13,12 +13,15 @@ use tables::Maps;
 pub struct Generic {
     router: Router,
     maps: Maps,
+    /// `propagate_unmatched_extensions` has `generic`.
+    propagate: bool,
 }
 
 impl Generic {
     /// `maps` is `smtp_generic_maps` or `lmtp_generic_maps`.
-    pub fn new(router: Router, maps: Maps) -> Generic {
-        Generic { router, maps }
+    /// `propagate` puts extensions that were not found back (`propagate_unmatched_extensions` has `generic`).
+    pub fn new(router: Router, maps: Maps, propagate: bool) -> Generic {
+        Generic { router, maps, propagate }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -65,7 +68,7 @@ impl Generic {
         problems: &mut Vec<Problem>,
     ) -> Result<Option<Address>, MapFailed> {
         let (maps, parameter) = (&self.maps, self.maps.parameter());
-        let results = self.router.map_address(address, maps, self.router.settings.propagate_generic).await;
+        let results = self.router.map_address(address, maps, self.propagate).await;
         let failed = |why| MapFailed { parameter, address: quote(address.as_bytes()), why };
         let Some(mut results) = results.map_err(failed)? else { return Ok(None) };
         if results.len() > 1 {

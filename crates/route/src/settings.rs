@@ -47,7 +47,6 @@ pub struct Settings {
     /// `propagate_unmatched_extensions` has `canonical`, and so on.
     pub propagate_canonical: bool,
     pub propagate_virtual: bool,
-    pub propagate_generic: bool,
 
     // Resolving.
     pub virtual_alias_domains: NameList,
@@ -171,7 +170,6 @@ impl Settings {
             recipient_delimiter: Extensions::none(),
             propagate_canonical: true,
             propagate_virtual: true,
-            propagate_generic: false,
             virtual_alias_domains: NameList::default(),
             virtual_mailbox_domains: NameList::default(),
             relay_domains: NameList::default(),

@@ -300,9 +300,9 @@ fn generic() {
         "inline:{ {alice@mail.example.com=al@isp.example} {@mail.example.com=@isp.example} \
          {multi@mail.example.com=a@x.example, b@x.example} {bob=robert@isp.example} }",
     );
-    let propagating = Settings { propagate_generic: true, ..settings.clone() };
-    let generic = Generic::new(router(settings).0, maps.clone());
-    let propagating = Generic::new(router(propagating).0, maps);
+    let (router, _) = router(settings);
+    let generic = Generic::new(router.clone(), maps.clone(), false);
+    let propagating = Generic::new(router, maps, true);
     for (address, expect, propagated) in [
         ("alice+q@mail.example.com", "al@isp.example", "al+q@isp.example"),
         ("carol+x@mail.example.com", "carol+x@isp.example", "carol+x@isp.example"),

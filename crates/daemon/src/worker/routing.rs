@@ -59,7 +59,6 @@ fn settings(build: &mut Build) -> Settings {
         recipient_delimiter: extensions(build, &common),
         propagate_canonical: has(&rewrite.propagate_unmatched_extensions, "canonical"),
         propagate_virtual: has(&rewrite.propagate_unmatched_extensions, "virtual"),
-        propagate_generic: has(&rewrite.propagate_unmatched_extensions, "generic"),
         virtual_alias_domains: build.names(&routing.virtual_alias_domains, None),
         virtual_mailbox_domains: build.names(&routing.virtual_mailbox_domains, None),
         relay_domains: {

@@ -5,6 +5,7 @@ use deliver::smtp::{Pix, Rewriting};
 use mail::mime::Limits;
 use net::Protocol;
 use net::mx::{BadFilter, RecordFilter};
+use params::p;
 use params::service::Smtp;
 use route::Router;
 use route::checks::Checks;
@@ -12,11 +13,13 @@ use route::generic::Generic;
 use smtp::client::{CannotTell, PixWorkarounds, ReplyFilter};
 
 pub(super) fn rewriting(build: &mut Build, s: &Smtp, protocol: Protocol, router: &Router) -> Rewriting {
+    let propagated = build.view.get(p::propagate_unmatched_extensions, &mut build.mistakes);
+    let propagate = propagated.iter().any(|word| word == "generic");
     let mut maps = |smtp, lmtp, specs: &[String]| build.maps(named(protocol, smtp, lmtp), specs);
     let generic_maps = maps("smtp_generic_maps", "lmtp_generic_maps", &s.smtp_generic_maps);
     let limit = |number: i32| usize::try_from(number).unwrap_or(0);
     Rewriting {
-        generic: Generic::new(router.clone(), generic_maps),
+        generic: Generic::new(router.clone(), generic_maps, propagate),
         checks: Checks {
             header_checks: maps("smtp_header_checks", "lmtp_header_checks", &s.smtp_header_checks),
             mime_header_checks: maps(
@@ -46,13 +49,18 @@ fn named(protocol: Protocol, smtp: &'static str, lmtp: &'static str) -> &'static
 }
 
 pub(super) fn reply_filter(build: &mut Build, s: &Smtp, protocol: Protocol) -> Option<ReplyFilter> {
-    let spec = s.smtp_reply_filter.clone();
-    let maps = build.maps(named(protocol, "smtp_reply_filter", "lmtp_reply_filter"), &spec);
+    let tables = &s.smtp_reply_filter;
+    if tables.is_empty() {
+        return None;
+    }
+    let table = tables.join(" ");
+    let parameter = named(protocol, "smtp_reply_filter", "lmtp_reply_filter");
+    let maps = build.maps(parameter, tables);
     let filter = move |line: &str| match maps.get_now(line.as_bytes()) {
         Ok(found) => Ok(found.map(|by| String::from_utf8_lossy(&by).into_owned())),
-        Err(_) => Err(CannotTell),
+        Err(_) => Err(CannotTell(table.clone())),
     };
-    (!spec.is_empty()).then(|| ReplyFilter::new(filter))
+    Some(ReplyFilter::new(filter))
 }
 
 pub(super) fn dns_reply_filter(build: &mut Build, s: &Smtp, protocol: Protocol) -> Option<RecordFilter> {
@@ -74,15 +82,9 @@ pub(super) fn dns_reply_filter(build: &mut Build, s: &Smtp, protocol: Protocol) 
 }
 
 pub(super) fn pix(build: &mut Build, s: &Smtp, protocol: Protocol) -> Pix {
-    let words = s.smtp_pix_workarounds.join(" ");
-    let (workarounds, unknown) = PixWorkarounds::parse(&words);
-    for word in unknown {
-        let parameter = named(protocol, "smtp_pix_workarounds", "lmtp_pix_workarounds");
-        build.warn(format!("unknown {parameter} value \"{word}\" in \"{words}\""));
-    }
     let parameter = named(protocol, "smtp_pix_workaround_maps", "lmtp_pix_workaround_maps");
     Pix {
-        workarounds,
+        workarounds: PixWorkarounds::parse(&s.smtp_pix_workarounds.join(" ")),
         by_address: build.maps(parameter, &s.smtp_pix_workaround_maps),
         threshold_time: s.smtp_pix_workaround_threshold_time,
     }

@@ -478,14 +478,7 @@ impl<'a> Delivery<'a> {
     async fn pix_workarounds(&self, address: &str) -> PixWorkarounds {
         let pix = &self.agent.settings.pix;
         let mut workarounds = match pix.by_address.get(address.as_bytes(), true).await {
-            Ok(Some(words)) => {
-                let words = String::from_utf8_lossy(&words);
-                let (workarounds, unknown) = PixWorkarounds::parse(&words);
-                let parameter = pix.by_address.parameter();
-                let warn = |word| format!("unknown {parameter} value \"{word}\" in \"{words}\"");
-                self.warn(&unknown.into_iter().map(warn).collect::<Vec<_>>());
-                workarounds
-            }
+            Ok(Some(words)) => PixWorkarounds::parse(&String::from_utf8_lossy(&words)),
             Ok(None) | Err(_) => pix.workarounds,
         };
         let age = (self.agent.settings.now)().since(self.job.message.envelope.arrival);

@@ -130,7 +130,8 @@ impl<'a> Outbound<'a> {
         let answer = match Checks::ask(maps, text).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(Checked::Kept),
-            Err(_) => {
+            Err(why) => {
+                self.log.warning(format_args!("{why}"));
                 self.log.warning(format_args!("{}: smtp {what} checks lookup error", self.id));
                 return Err(Unsendable::LocalData);
             }

@@ -135,7 +135,8 @@ async fn check(message: &Incoming, facts: &mut Facts, maps: &Maps, spot: Spot, t
     let answer = match Checks::ask(maps, text).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return Checked::Kept,
-        Err(_) => {
+        Err(why) => {
+            facts.notes.push(Note::Misconfigured(why.to_string()));
             let parameter = maps.parameter();
             facts.warn(format!("{parameter} map lookup problem -- message not accepted, try again later"));
             facts.fail(Trouble::Lookup);

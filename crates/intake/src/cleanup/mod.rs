@@ -146,8 +146,8 @@ pub struct Cleanup {
 #[derive(Debug)]
 enum Look {
     Nothing,
-    /// Headers of parts, while they may still tell that there are 8 bits (`detect_8bit_encoding_header`).
-    Encodings,
+    /// Headers of parts: they may tell that there are 8 bits (`detect_8bit_encoding_header`), or have them.
+    PartHeaders,
     /// All of it; what goes out is counted here.
     Everything(Lines),
 }
@@ -173,6 +173,11 @@ impl Facts {
         if self.trouble.as_ref().is_none_or(|known| trouble < *known) {
             self.trouble = Some(trouble);
         }
+    }
+
+    fn note_part_field(&mut self, context: &Context, field: &Field) {
+        self.is_8bit |= context.settings.detect_8bit_encoding_header && fields::says_8bit(field);
+        self.has_8bit_header |= !field.text().is_ascii();
     }
 
     fn warn(&mut self, text: String) {
@@ -323,8 +328,8 @@ impl Cleanup {
         self.look =
             if checks::looks_into_bodies(&self.context, &self.message) && (has_lines_to_check || !is_plain) {
                 Look::Everything(self.body.counted())
-            } else if settings.detect_8bit_encoding_header && !self.facts.is_8bit && !is_plain {
-                Look::Encodings
+            } else if !is_plain {
+                Look::PartHeaders
             } else {
                 Look::Nothing
             };
@@ -342,7 +347,7 @@ impl Cleanup {
         else {
             return;
         };
-        facts.is_8bit |= context.settings.detect_8bit_encoding_header && fields::says_8bit(&field);
+        facts.note_part_field(context, &field);
         field.write_to(made, context.settings.header_size_limit);
     }
 
@@ -362,7 +367,7 @@ impl Cleanup {
     async fn write_body<'a>(&mut self, piece: &'a [u8], made: &mut Vec<u8>) -> &'a [u8] {
         match self.look {
             Look::Nothing => {}
-            Look::Encodings => self.watch_encodings(piece),
+            Look::PartHeaders => self.watch_part_headers(piece),
             Look::Everything(_) => {
                 let mut clean = Vec::new();
                 let passed = self.body.pass(piece, &mut clean);
@@ -403,15 +408,10 @@ impl Cleanup {
         }
     }
 
-    /// Looks at the headers of the body's parts until one says that there are 8 bits.
-    fn watch_encodings(&mut self, mut piece: &[u8]) {
+    fn watch_part_headers(&mut self, mut piece: &[u8]) {
         while let Some(event) = self.reader.next(&mut piece) {
-            if let Event::Field(field) = &event
-                && fields::says_8bit(field)
-            {
-                self.facts.is_8bit = true;
-                self.look = Look::Nothing;
-                return;
+            if let Event::Field(field) = &event {
+                self.facts.note_part_field(&self.context, field);
             }
         }
     }

@@ -119,18 +119,11 @@ pub struct PixWorkarounds {
 }
 
 impl PixWorkarounds {
-    /// Reads a list of words; gives those back that are none.
-    pub fn parse(words: &str) -> (PixWorkarounds, Vec<&str>) {
-        let (mut workarounds, mut unknown) = (PixWorkarounds::default(), Vec::new());
+    /// Reads a list of words. Postfix: nobody is told of words that are none of these.
+    pub fn parse(words: &str) -> PixWorkarounds {
         let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
-        for word in words.split(is_separator).filter(|word| !word.is_empty()) {
-            match word.to_ascii_lowercase().as_str() {
-                "disable_esmtp" => workarounds.disable_esmtp = true,
-                "delay_dotcrlf" => workarounds.delay_dotcrlf = true,
-                _ => unknown.push(word),
-            }
-        }
-        (workarounds, unknown)
+        let has = |name: &str| words.split(is_separator).any(|word| word.eq_ignore_ascii_case(name));
+        PixWorkarounds { disable_esmtp: has("disable_esmtp"), delay_dotcrlf: has("delay_dotcrlf") }
     }
 
     /// Their names, as the log has them.

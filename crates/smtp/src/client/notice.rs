@@ -94,9 +94,8 @@ impl fmt::Display for NoticeLine<'_> {
             ClientNotice::Odd { oddity: Oddity::Replaced { line, by }, .. } => {
                 write!(f, "{relay}: replacing server reply \"{line}\" with \"{by}\"")
             }
-            ClientNotice::Odd { oddity: Oddity::Unfiltered(line), is_lmtp, .. } => {
-                let protocol = if *is_lmtp { "lmtp" } else { "smtp" };
-                write!(f, "{queue_id}: {protocol}_reply_filter lookup error for {line}")
+            ClientNotice::Odd { oddity: Oddity::Unfiltered { line, table }, .. } => {
+                write!(f, "{queue_id}: table {table} lookup error for {line}")
             }
             ClientNotice::DiscardedKeywords(names) => write!(f, "discarding EHLO keywords: {names}"),
             ClientNotice::BadSizeLimit(limit) => write!(f, "bad EHLO SIZE limit \"{limit}\" from {relay}"),

@@ -35,9 +35,9 @@ impl ServerReply {
 #[derive(Clone)]
 pub struct ReplyFilter(Arc<Replace>);
 
-/// A table cannot be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CannotTell;
+/// This table cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CannotTell(pub String);
 
 type Replace = dyn Fn(&str) -> Result<Option<String>, CannotTell> + Send + Sync;
 
@@ -92,7 +92,7 @@ pub enum Oddity {
     /// A line was replaced by another (`smtp_reply_filter`).
     Replaced { line: String, by: String },
     /// What would replace this line could not be found out.
-    Unfiltered(String),
+    Unfiltered { line: String, table: String },
 }
 
 /// Why a reply cannot be read.
@@ -193,8 +193,8 @@ impl ReplyReader {
                 self.add(Oddity::Replaced { line, by: by.clone() });
                 Ok(by)
             }
-            Err(CannotTell) => {
-                self.add(Oddity::Unfiltered(line));
+            Err(CannotTell(table)) => {
+                self.add(Oddity::Unfiltered { line, table });
                 Err(Unreadable::Unfiltered)
             }
         }

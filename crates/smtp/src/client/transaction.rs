@@ -239,7 +239,12 @@ impl<W: Wire> Client<W> {
 
     /// Nobody was accepted, but the server took DATA (RFC 2920 3.1).
     async fn send_lone_dot(&mut self, mut transaction: Transaction<'_, '_>) -> Result<(), Failure> {
-        if self.command(".", Stage::EndOfData).await.is_err() {
+        if self.protocol == Protocol::Lmtp {
+            // RFC 2033 4.2: a reply for each that was accepted, so none is to be waited for.
+            self.is_reusable = false;
+            let sent = self.send(".", Stage::EndOfData).await;
+            self.is_broken |= sent.is_err() || self.wire.flush(Stage::EndOfData).await.is_err();
+        } else if self.command(".", Stage::EndOfData).await.is_err() {
             self.is_reusable = false;
         }
         match transaction.mail_failure.take() {
