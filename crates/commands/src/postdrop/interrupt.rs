@@ -76,7 +76,9 @@ impl Drop for Guarded {
 fn end_at_signal(awaited: &SigSet, letter: &Mutex<Page>) {
     // It fails only for a set that makes no sense.
     let Ok(signal) = awaited.wait() else { return };
-    drop(lock(letter).take());
+    // Held to the end: the other thread must not get so far as to end the program its way.
+    let mut page = lock(letter);
+    drop(page.take());
     std::process::exit(signal as i32);
 }
 

@@ -167,12 +167,13 @@ fn postsuper_on_the_spool() {
     let requeued = told(&c, "requeued");
     let report = [&requeued, "Requeued: 1 message", "Deleted: 0 messages", "Placed on hold: 1 message"];
     postsuper(&site, &["-h", "ALL", "-r", &c, "-d", "NOSUCH"], "", &report);
-    // Requeueing lifts the hold.
-    assert_eq!(site.states(), [c.as_str()]);
+    // It is a letter now, for cleanup to take it anew.
+    assert!(site.states().is_empty());
+    assert_eq!(std::fs::read_dir(site.path("maildrop")).unwrap().count(), 1);
     postsuper(&site, &[], "", &[]);
     postsuper(&site, &["-s"], "", &[]);
     site.run("sendmail", &["-f", "me", "bob"], b"hi\n");
-    postsuper(&site, &["-h", "ALL", "-d", "ALL"], "", &["Deleted: 2 messages", "Placed on hold: 1 message"]);
+    postsuper(&site, &["-h", "ALL", "-d", "ALL"], "", &["Deleted: 2 messages"]);
     assert!(site.states().is_empty());
     assert_eq!(std::fs::read_dir(site.path("maildrop")).unwrap().count(), 0);
 }
