@@ -33,10 +33,11 @@ struct Sqlite {
 impl Sqlite {
     fn open(parameters: &Parameters, context: &OpenContext) -> Result<Sqlite, String> {
         let name = &parameters.name;
-        let result_format = parameters.filled("result_format", "%s")?;
-        let form = Form::new("sqlite", parameters, &parameters.query()?, &result_format, context)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let path = parameters.filled("dbpath", "")?;
+        let query = parameters.query()?;
+        let result_format = parameters.filled("result_format", "%s")?;
+        let form = Form::new("sqlite", parameters, &query, &result_format, context)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(|error| {
             // The wrapper adds the path, which the library does not say.
             let why = reason(&error).replace(&format!(": {path}"), "");
