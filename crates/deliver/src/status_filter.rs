@@ -3,10 +3,10 @@
 use logger::Logger;
 use mail::{DsnStatus, Fate, Outcome};
 use qmgr::{Agent, Expanded, Job, Member, Report, Reporter, Reports, Verdict};
-use route::Maps;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use tables::Maps;
 
 /// An agent whose reports are filtered.
 pub struct StatusFilter {
@@ -78,12 +78,12 @@ mod tests {
     fn what_becomes_of_outcomes() {
         let open = |path: &std::path::Path| std::fs::File::open(path);
         let context = OpenContext::new(Arc::new(open), Arc::new(|_, _: &str| {}));
-        let spec = "regexp:{ {/^5.1.1 gone/ 4.1.1 perhaps} {/^4.2.2 full/ 5.2.2 full for good} \
-                    {/^2.0.0 ok/ 5.0.0 no} {/^5.0.0 x/ 2.0.0 ok} {/^2.0.0 y/ 2.1.5 fine} {/^4.0.0 z/ nonsense} }";
+        let spec = "regexp:{ {/^5.1.1 gone/ 4.1.1 perhaps} {/^4.2.2 full/ 5.2.2 full for good} {/^2.0.0 ok/ 5.0.0 no} \
+                    {/^5.0.0 x/ 2.0.0 ok} {/^2.0.0 y/ 2.1.5 fine} {/^4.0.0 z/ nonsense} }";
         let table = tables::open(spec, &context).expect("a table");
         let now = || Time::from_secs(0);
         let filter = StatusFilter {
-            agent: Arc::new(DiscardAgent { now }),
+            agent: Arc::new(DiscardAgent { now, log: quiet() }),
             maps: Maps::new("smtp_delivery_status_filter", vec![table]),
             log: quiet(),
         };
