@@ -9,7 +9,8 @@ use std::path::Path;
 const DECLARATIONS: [&str; 5] = ["registry/", "support.rs", "compat.rs", "names.rs", "tests"];
 
 /// No identifier can spell the first, and the second is shown and no more.
-const BY_ANOTHER_NAME: [&str; 2] = ["2bounce_notice_recipient", "mail_release_date"];
+const BY_ANOTHER_NAME: [&str; 3] =
+    ["2bounce_notice_recipient", "default_delivery_status_filter", "mail_release_date"];
 
 /// Says how many parameters were looked for, or lists those that nothing reads.
 pub(crate) fn check() -> Result<String, String> {

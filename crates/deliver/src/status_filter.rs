@@ -62,7 +62,9 @@ impl StatusFilter {
             _ => outcome.fate,
         };
         outcome.status = status;
-        outcome.reason = text.to_owned();
+        if !text.is_empty() {
+            outcome.reason = text.to_owned();
+        }
     }
 }
 
@@ -78,8 +80,9 @@ mod tests {
     fn what_becomes_of_outcomes() {
         let open = |path: &std::path::Path| std::fs::File::open(path);
         let context = OpenContext::new(Arc::new(open), Arc::new(|_, _: &str| {}));
-        let spec = "regexp:{ {/^5.1.1 gone/ 4.1.1 perhaps} {/^4.2.2 full/ 5.2.2 full for good} {/^2.0.0 ok/ 5.0.0 no} \
-                    {/^5.0.0 x/ 2.0.0 ok} {/^2.0.0 y/ 2.1.5 fine} {/^4.0.0 z/ nonsense} }";
+        let spec = "regexp:{ {/^5.1.1 gone/ 4.1.1 perhaps} {/^4.2.2 full/ 5.2.2 full for good} \
+                    {/^2.0.0 ok/ 5.0.0 no} {/^5.0.0 x/ 2.0.0 ok} {/^2.0.0 y/ 2.1.5 fine} {/^4.0.0 z/ nonsense} \
+                    {/^4.3.2/ 5.3.2} }";
         let table = tables::open(spec, &context).expect("a table");
         let now = || Time::from_secs(0);
         let filter = StatusFilter {
@@ -94,6 +97,7 @@ mod tests {
             ("2.0.0 y", "2.1.5 fine Sent"),
             ("5.0.0 x", "5.0.0 x Bounced"),
             ("4.0.0 z", "4.0.0 z Deferred"),
+            ("4.3.2 no text", "5.3.2 no text Bounced"),
             ("4.4.4 unknown", "4.4.4 unknown Deferred"),
         ] {
             let (status, reason) = DsnStatus::split_from(before);

@@ -173,7 +173,7 @@ fn postsuper_on_the_spool() {
     postsuper(&site, &[], "", &[]);
     postsuper(&site, &["-s"], "", &[]);
     site.run("sendmail", &["-f", "me", "bob"], b"hi\n");
-    postsuper(&site, &["-h", "ALL", "-d", "ALL"], "", &["Deleted: 2 messages"]);
+    postsuper(&site, &["-h", "ALL", "-d", "ALL"], "", &["Deleted: 2 messages", "Placed on hold: 0 messages"]);
     assert!(site.states().is_empty());
     assert_eq!(std::fs::read_dir(site.path("maildrop")).unwrap().count(), 0);
 }

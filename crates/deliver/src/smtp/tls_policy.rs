@@ -57,7 +57,7 @@ pub(super) async fn find_policy(
             }
             Ok(None) => {}
             Err(why) => {
-                warn_of_lookup(maps, &why, warn);
+                warn_of_lookup(&why, warn);
                 warn(format!("{place}: policy table lookup error"));
                 return Err(Invalid::Configuration);
             }
@@ -103,7 +103,7 @@ async fn per_site_level(
         Ok(Some(value)) => String::from_utf8_lossy(&value).into_owned(),
         Ok(None) => return Ok(so_far),
         Err(why) => {
-            warn_of_lookup(maps, &why, warn);
+            warn_of_lookup(&why, warn);
             warn(format!("{parameter}: {class} \"{site}\": per-site table lookup error"));
             return Err(Invalid::Lookup);
         }
@@ -121,11 +121,8 @@ async fn per_site_level(
     })
 }
 
-fn warn_of_lookup(maps: &Maps, why: &TryLater, warn: &impl Fn(String)) {
-    warn(why.to_string());
-    if why.0.ends_with("returns an empty string result") {
-        warn(format!("{} should return NO RESULT in case of NOT FOUND", maps.parameter()));
-    }
+fn warn_of_lookup(why: &TryLater, warn: &impl Fn(String)) {
+    why.to_string().lines().for_each(|line| warn(line.to_owned()));
 }
 
 /// The end of reading an entry; what is wrong has been said.
